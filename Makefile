@@ -1,0 +1,58 @@
+# One word a task. Each works from a fresh clone with Python 3.11 and make, and nothing else.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+
+.DEFAULT_GOAL := help
+.PHONY: help run demo test check proto lock clean
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+$(INSTALLED): requirements.lock pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --no-index -e .
+	@touch $@
+
+run: $(INSTALLED) ## sandbox and service, a step at each provider, then serve until Ctrl-C
+	$(BIN)/python -m examples.demo --serve
+
+demo: $(INSTALLED) ## the same, but ends after the three answers: exit status 0, or 1 if any failed
+	$(BIN)/python -m examples.demo
+
+test: $(INSTALLED) check ## everything that CI checks
+	$(BIN)/coverage erase
+	$(BIN)/coverage run -m pytest
+	$(BIN)/coverage combine --quiet
+	$(BIN)/coverage report
+
+check: $(INSTALLED) ## format, lint, types, contract, generated code
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/buf lint
+	$(BIN)/buf format --diff --exit-code
+	@rm -rf var/generated && mkdir -p var/generated
+	$(call protoc,var/generated)
+	diff -r --exclude=__pycache__ generated var/generated
+
+# $(call protoc,FOLDER) writes the Python of the contract, with its type stubs, into FOLDER.
+define protoc
+	$(BIN)/python -m grpc_tools.protoc -I protos --python_out=$(1) --pyi_out=$(1) --grpc_python_out=$(1) \
+		$(sort $(wildcard protos/engagement/v1/*.proto))
+endef
+
+proto: $(INSTALLED) ## regenerate generated/ from protos/
+	rm -rf generated && mkdir generated
+	$(call protoc,generated)
+
+lock: $(INSTALLED) ## resolve the dependencies anew into requirements.lock
+	$(BIN)/uv pip compile pyproject.toml --quiet --all-extras --group dev --universal --upgrade \
+		--generate-hashes --no-annotate --no-emit-index-url \
+		--custom-compile-command 'make lock' --output-file requirements.lock
+
+clean: ## remove everything that make made
+	rm -rf $(VENV) var .coverage* .mypy_cache .pytest_cache .ruff_cache .hypothesis

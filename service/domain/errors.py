@@ -1,0 +1,67 @@
+"""Errors that a caller gets: data that a program can act on, with a sentence for a person.
+
+One class, since callers tell errors apart by `reason`; the transport gives each reason its gRPC
+code. A sentence never holds a credential, a stack trace or an unchecked text of a provider.
+"""
+
+import enum
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+
+class Reason(enum.StrEnum):
+    """Why a request failed; docs/errors.md says for each what the caller can do."""
+
+    INVALID_FIELD = "INVALID_FIELD"
+    REQUEST_TOO_LARGE = "REQUEST_TOO_LARGE"
+    METADATA_INVALID = "METADATA_INVALID"
+    PROVIDER_UNKNOWN = "PROVIDER_UNKNOWN"
+    CONNECTION_MISSING = "CONNECTION_MISSING"
+    CONNECTION_EXPIRED = "CONNECTION_EXPIRED"
+    UNSUPPORTED_BY_PROVIDER = "UNSUPPORTED_BY_PROVIDER"
+    SEQUENCE_KIND_MISMATCH = "SEQUENCE_KIND_MISMATCH"
+    SEQUENCE_NOT_EMPTY = "SEQUENCE_NOT_EMPTY"
+    SEQUENCE_ARCHIVED = "SEQUENCE_ARCHIVED"
+    POSITION_TAKEN = "POSITION_TAKEN"
+    TEMPLATE_REQUIRED = "TEMPLATE_REQUIRED"
+    WARNINGS_AS_ERRORS = "WARNINGS_AS_ERRORS"
+    SEQUENCE_NOT_FOUND = "SEQUENCE_NOT_FOUND"
+    TEMPLATE_NOT_FOUND = "TEMPLATE_NOT_FOUND"
+    PROVIDER_FORBIDDEN = "PROVIDER_FORBIDDEN"
+    PROVIDER_REJECTED = "PROVIDER_REJECTED"
+    PROVIDER_RATE_LIMITED = "PROVIDER_RATE_LIMITED"
+    SERVICE_OVERLOADED = "SERVICE_OVERLOADED"
+    SEQUENCE_BUSY = "SEQUENCE_BUSY"
+    PROVIDER_UNAVAILABLE = "PROVIDER_UNAVAILABLE"
+    STORE_UNAVAILABLE = "STORE_UNAVAILABLE"
+    DEADLINE_TOO_SHORT = "DEADLINE_TOO_SHORT"
+    STEP_INCOMPLETE = "STEP_INCOMPLETE"
+    OUTCOME_UNKNOWN = "OUTCOME_UNKNOWN"
+    INTERNAL = "INTERNAL"
+
+
+@dataclass(frozen=True, slots=True)
+class FieldViolation:
+    """One field that is wrong: its path in the request and what to do about it."""
+
+    field: str
+    description: str
+
+
+@dataclass(eq=False)
+class ServiceError(Exception):
+    """A request that ends without its step, or without certainty about it."""
+
+    reason: Reason
+    message: str
+    """A sentence that tells a person what happened and what to do."""
+
+    violations: tuple[FieldViolation, ...] = ()
+    metadata: Mapping[str, str] = field(default_factory=dict)
+    """Facts for programs, in lowerCamelCase, such as `stepId`."""
+
+    retry_after_seconds: float | None = None
+    """When the same request may succeed; None where time alone does not help."""
+
+    def __str__(self) -> str:
+        return f"{self.reason}: {self.message}"

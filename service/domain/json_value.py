@@ -1,0 +1,43 @@
+"""The types of JSON, and how a value that came from outside is read without trust."""
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import TypeAlias
+
+JsonValue: TypeAlias = (
+    "Mapping[str, JsonValue] | Sequence[JsonValue] | str | int | float | bool | None"
+)
+JsonObject: TypeAlias = Mapping[str, JsonValue]
+
+
+def parse_json_object(raw: bytes) -> JsonObject | None:
+    """Read a JSON object; None for anything else, whatever the bytes are."""
+    try:
+        value = json.loads(raw)
+    except (ValueError, RecursionError):
+        return None
+    return value if isinstance(value, dict) else None
+
+
+def member(value: JsonValue, *path: str | int) -> JsonValue:
+    """Return the value at `path`, or None where the shape is another one."""
+    for key in path:
+        if isinstance(key, str) and isinstance(value, Mapping):
+            value = value.get(key)
+        elif isinstance(key, int) and isinstance(value, list) and key < len(value):
+            value = value[key]
+        else:
+            return None
+    return value
+
+
+def items(value: JsonValue, *path: str | int) -> Sequence[JsonValue]:
+    """Return the list at `path`, or an empty one where the shape is another one."""
+    found = member(value, *path)
+    return found if isinstance(found, list) else ()
+
+
+def text(value: JsonValue, *path: str | int) -> str:
+    """Return the string at `path`, or an empty one where the shape is another one."""
+    found = member(value, *path)
+    return found if isinstance(found, str) else ""

@@ -1,0 +1,56 @@
+"""What became of a write: what its answer says, and what a look at the provider shows."""
+
+import enum
+from dataclasses import dataclass
+
+from service.domain.plan import Write
+from service.domain.step import Ids
+from service.domain.warnings import StepWarning
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What a 2xx answer says.
+
+    Ids that the write should yield may be missing: then the write was accepted, and what it made
+    is looked for.
+    """
+
+    ids: Ids
+    warnings: tuple[StepWarning, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """A provider's own explanation of a 4xx answer."""
+
+    sentence: str
+    """Cleaned of control characters and markup, at most 300 characters; may be empty."""
+
+    field: str = ""
+    """Path of the request field that it points at, such as `step.order`; empty when at none."""
+
+
+class Fit(enum.Enum):
+    """How something found at the provider compares with what a write should have made."""
+
+    FITS = "made by the write, or by an equal one"
+    PERHAPS = "could be it, with other values"
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """Something found at the provider, absent before the write, that may be what it made."""
+
+    fit: Fit
+    ids: Ids
+    """The ids that the write yields, as far as they can be read."""
+
+
+@dataclass(frozen=True, slots=True)
+class StepAnswer:
+    """The answer to a caller: the new step, or with `validate_only` what would be done."""
+
+    step_id: str
+    warnings: tuple[StepWarning, ...]
+    planned: tuple[Write, ...] = ()

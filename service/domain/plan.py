@@ -1,0 +1,92 @@
+"""The plan of an operation as data: ordered writes, and the ids that later ones need.
+
+A plan is made by a pure function and executed in one place, so it can be shown (`validate_only`),
+compared in tests, and stored.
+"""
+
+import enum
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from service.domain.json_value import JsonObject
+from service.domain.step import Ids
+from service.domain.warnings import StepWarning
+
+
+class Target(enum.Enum):
+    """What a write makes or changes."""
+
+    TEMPLATE = "template"
+    STEP = "step"
+    CONTENT = "content"
+    """What belongs to the step and is written after it: Outreach's link, Apollo's touch."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """Stands in a body for an id that an earlier answer gives, such as `step_id`."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Write:
+    """One planned HTTP request that changes something at the provider."""
+
+    target: Target
+    method: str
+    path: str
+    """Below the provider's base URL; an id that is not known yet stands as `{touch_id}`."""
+
+    body: Mapping[str, object] | None
+    """JSON, with a `Reference` wherever an id is not known yet."""
+
+    yields: tuple[str, ...]
+    """Names of the ids that must be known after it, from its answer or from a read."""
+
+    repeatable: bool = False
+    """Whether sending it twice has the effect of sending it once (a PUT with full content). A write
+    that is not *creates* something, and is never sent again on a guess."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """The writes of one operation in order, and what the caller must be told."""
+
+    writes: tuple[Write, ...]
+    warnings: tuple[StepWarning, ...] = ()
+
+
+def bind(write: Write, ids: Ids) -> Write:
+    """Put the known ids in place of references; an unknown one is a bug and a KeyError."""
+    body = None if write.body is None else _bound(write.body, ids)
+    assert body is None or isinstance(body, dict)
+    path = write.path.format_map({name: str(value) for name, value in ids.items()})
+    return Write(write.target, write.method, path, body, write.yields, write.repeatable)
+
+
+def _bound(value: object, ids: Ids) -> object:
+    if isinstance(value, Reference):
+        return ids[value.name]
+    if isinstance(value, Mapping):
+        return {key: _bound(inner, ids) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_bound(inner, ids) for inner in value]
+    return value
+
+
+def shown(write: Write) -> JsonObject | None:
+    """The body for people: references stand as their names in braces."""
+    if write.body is None:
+        return None
+    names = _Braces()
+    body = _bound(write.body, names)
+    assert isinstance(body, dict)
+    return body
+
+
+class _Braces(dict[str, int | str]):
+    """Answers every name with itself in braces."""
+
+    def __missing__(self, name: str) -> str:
+        return f"{{{name}}}"

@@ -1,0 +1,108 @@
+"""The provider-neutral step: what a caller asks for, after validation."""
+
+import datetime as dt
+import enum
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from service.domain.json_value import JsonObject
+
+
+class ProviderName(enum.StrEnum):
+    """The providers; the values are those of `x-provider-name`."""
+
+    OUTREACH = "outreach"
+    SALESLOFT = "salesloft"
+    APOLLO = "apollo"
+
+
+class StepType(enum.StrEnum):
+    """What is done in a step."""
+
+    AUTO_EMAIL = "auto_email"
+    MANUAL_EMAIL = "manual_email"
+    CALL = "call"
+    TASK = "task"
+    LINKEDIN_SEND_MESSAGE = "linkedin_send_message"
+
+    @property
+    def is_email(self) -> bool:
+        """Whether the step sends an e-mail."""
+        return self in {StepType.AUTO_EMAIL, StepType.MANUAL_EMAIL}
+
+    @property
+    def has_message(self) -> bool:
+        """Whether a template belongs to the step: e-mails and LinkedIn messages."""
+        return self.is_email or self is StepType.LINKEDIN_SEND_MESSAGE
+
+
+@dataclass(frozen=True, slots=True)
+class StepDate:
+    """A fixed day, and the moment in it where the caller gave a time."""
+
+    day: dt.date
+    """The date part as it was written, in the time zone that it was written in."""
+
+    moment: dt.datetime | None = None
+    """With a time zone; None when the caller gave a date alone."""
+
+
+@dataclass(frozen=True, slots=True)
+class TemplateContent:
+    """The content of a message, given inline or read from the provider's template."""
+
+    subject: str
+    body_html: str = field(repr=False)
+    name: str = ""
+    to: tuple[str, ...] = ()
+    cc: tuple[str, ...] = ()
+    bcc: tuple[str, ...] = ()
+    custom_fields: JsonObject = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class SequenceStep:
+    """One step as the caller asked for it.
+
+    At most one of the interval and the date is set, and at most one of the template's id and its
+    content.
+    """
+
+    type: StepType
+    name: str = ""
+    interval_seconds: int | None = None
+    date: StepDate | None = None
+    template_id: str = ""
+    template_content: TemplateContent | None = None
+    is_reply: bool = False
+    order: int | None = None
+    task_note: str = ""
+    custom_fields: JsonObject = field(default_factory=dict)
+
+    @property
+    def has_template(self) -> bool:
+        """Whether the caller gave a template, in either form."""
+        return bool(self.template_id) or self.template_content is not None
+
+
+@dataclass(frozen=True, slots=True)
+class StepRequest:
+    """One CreateSequenceStep request, after validation."""
+
+    sequence_id: str
+    step: SequenceStep
+    validate_only: bool = False
+    fail_on_warning: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectionKey:
+    """Whose connection, at which provider: what a request's metadata says."""
+
+    customer_id: str
+    provider: ProviderName
+
+
+Ids = Mapping[str, int | str]
+"""Ids that a provider's answers gave, by the name a plan has for them, such as `step_id`; numbers
+stay numbers, since they go back to the provider in the form they came."""
