@@ -6,7 +6,7 @@ from typing import Protocol
 from service.domain.connection import Connection
 from service.domain.json_value import JsonObject
 from service.domain.outcome import Candidate, Refusal, Result
-from service.domain.plan import Plan, Write
+from service.domain.plan import Call, Plan, Write
 from service.domain.provider_call import ProviderAnswer, ProviderRequest
 from service.domain.step import ConnectionKey, Ids, ProviderName, StepRequest
 from service.domain.survey import Survey
@@ -69,11 +69,11 @@ class Provider(Protocol):
         """Whether a 503 says that nothing was done, by the vendor's documentation."""
 
     async def look(
-        self, reader: Reader, write: Write, survey: Survey, ids: Ids
+        self, reader: Reader, call: Call, survey: Survey, ids: Ids
     ) -> tuple[Candidate, ...]:
-        """Find what a write may have made: only what was not there in the survey.
+        """Find what a call may have made: only what was not there in the survey.
 
-        `write` has its references bound. When `ids` already has the id of what was made, the
+        When `ids` already has the id of what was made, the
         candidate is that one, with the ids that the answer left out.
 
         Raises:

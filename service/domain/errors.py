@@ -65,3 +65,21 @@ class ServiceError(Exception):
 
     def __str__(self) -> str:
         return f"{self.reason}: {self.message}"
+
+
+def sequence_not_found(vendor: str, sequence_id: str) -> ServiceError:
+    """Return the error for a sequence that is not there, or hidden from the connection's user."""
+    return ServiceError(
+        Reason.SEQUENCE_NOT_FOUND,
+        f"{vendor} has no sequence {sequence_id} that this connection can see.",
+        metadata={"sequenceId": sequence_id},
+    )
+
+
+def template_not_found(vendor: str, template_id: str) -> ServiceError:
+    """Return the error for a template that is not there, or hidden from the connection's user."""
+    return ServiceError(
+        Reason.TEMPLATE_NOT_FOUND,
+        f"{vendor} has no template {template_id} that this connection can see.",
+        metadata={"templateId": template_id},
+    )

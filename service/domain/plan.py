@@ -57,12 +57,25 @@ class Plan:
     warnings: tuple[StepWarning, ...] = ()
 
 
-def bind(write: Write, ids: Ids) -> Write:
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A write whose references are all known: exactly what is sent."""
+
+    write: Write
+    path: str
+    body: JsonObject | None
+
+
+def bind(write: Write, ids: Ids) -> Call:
     """Put the known ids in place of references; an unknown one is a bug and a KeyError."""
-    body = None if write.body is None else _bound(write.body, ids)
-    assert body is None or isinstance(body, dict)
     path = write.path.format_map({name: str(value) for name, value in ids.items()})
-    return Write(write.target, write.method, path, body, write.yields, write.repeatable)
+    return Call(write, path, None if write.body is None else _bound_object(write.body, ids))
+
+
+def _bound_object(body: Mapping[str, object], ids: Ids) -> JsonObject:
+    bound = _bound(body, ids)
+    assert isinstance(bound, dict)
+    return bound
 
 
 def _bound(value: object, ids: Ids) -> object:
@@ -79,10 +92,7 @@ def shown(write: Write) -> JsonObject | None:
     """The body for people: references stand as their names in braces."""
     if write.body is None:
         return None
-    names = _Braces()
-    body = _bound(write.body, names)
-    assert isinstance(body, dict)
-    return body
+    return _bound_object(write.body, _Braces())
 
 
 class _Braces(dict[str, int | str]):

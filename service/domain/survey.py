@@ -4,7 +4,8 @@ import enum
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from service.domain.step import TemplateContent
+from service.domain.errors import FieldViolation, Reason, ServiceError
+from service.domain.step import SequenceStep, TemplateContent
 
 
 class SequenceKind(enum.Enum):
@@ -32,3 +33,22 @@ class Survey:
     def last_position(self) -> int:
         """The highest position in use; 0 in an empty sequence."""
         return max((position or 0 for position in self.positions.values()), default=0)
+
+
+def refuse_kind_mismatch(step: SequenceStep, kind: SequenceKind | None) -> None:
+    """Refuse a wait in a sequence of dates, and a date in a sequence of waits.
+
+    Raises:
+        ServiceError: SEQUENCE_KIND_MISMATCH. A kind that is not known refuses nothing.
+    """
+    if kind is SequenceKind.DATE and step.date is None:
+        message = "This sequence has fixed dates: give step.date, and no step.interval_seconds."
+        field = "step.date" if step.interval_seconds is None else "step.interval_seconds"
+    elif kind is SequenceKind.INTERVAL and step.date is not None:
+        message = (
+            "This sequence waits between its steps: give step.interval_seconds, not step.date."
+        )
+        field = "step.date"
+    else:
+        return
+    raise ServiceError(Reason.SEQUENCE_KIND_MISMATCH, message, (FieldViolation(field, message),))

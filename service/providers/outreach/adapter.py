@@ -1,0 +1,200 @@
+"""Outreach as the application sees it: reads, and the mapping behind the `Provider` port."""
+
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass
+
+from service.application.ports import Reader
+from service.domain.connection import Connection
+from service.domain.errors import (
+    Reason,
+    ServiceError,
+    sequence_not_found,
+    template_not_found,
+)
+from service.domain.json_value import (
+    JsonObject,
+    JsonValue,
+    items,
+    member,
+    parse_json_object,
+    text,
+)
+from service.domain.outcome import Candidate, Fit, Refusal, Result
+from service.domain.plan import Call, Plan, Target, Write
+from service.domain.provider_call import ProviderAnswer
+from service.domain.step import Ids, ProviderName, StepRequest
+from service.domain.survey import SequenceKind, Survey
+from service.domain.warnings import ProblemType, StepWarning
+from service.providers import vendor_text
+from service.providers.outreach import mapping, requests
+from service.providers.parallel_reads import parallel_reads
+
+PAGES_MAX = 40
+"""A list is read up to this many pages of 50; a longer one is refused rather than half known."""
+
+_KINDS = {"interval": SequenceKind.INTERVAL, "date": SequenceKind.DATE}
+
+
+@dataclass(frozen=True, slots=True)
+class Outreach:
+    """Implements `Provider` for Outreach API v2."""
+
+    base_url: str
+    name: ProviderName = ProviderName.OUTREACH
+
+    def headers(self, connection: Connection) -> Mapping[str, str]:
+        """See `Provider.headers`: OAuth access tokens only; there are no API keys [doc]."""
+        return {
+            "authorization": f"Bearer {connection.credential.reveal()}",
+            "accept": requests.MEDIA_TYPE,
+            "content-type": requests.MEDIA_TYPE,
+        }
+
+    def check(self, request: StepRequest) -> tuple[StepWarning, ...]:
+        """See `Provider.check`."""
+        return mapping.check(request)
+
+    async def survey(self, reader: Reader, request: StepRequest) -> Survey:
+        """See `Provider.survey`: the sequence, its steps and the template, side by side."""
+        template_id = request.step.template_id if mapping.uses_template(request.step) else ""
+        async with parallel_reads() as reads:
+            sequence = reads.create_task(reader.get(requests.sequence_path(request.sequence_id)))
+            steps = reads.create_task(_steps(reader, request.sequence_id))
+            template = (
+                reads.create_task(reader.get(requests.template_path(template_id)))
+                if template_id
+                else None
+            )
+        kind = _sequence_kind(sequence.result(), request.sequence_id)
+        if template is not None and template.result() is None:
+            raise template_not_found("Outreach", template_id)
+        return Survey(kind, {id_: _order(step) for id_, step in steps.result().items()})
+
+    def plan(self, request: StepRequest, survey: Survey) -> Plan:
+        """See `Provider.plan`."""
+        return mapping.plan(request, survey)
+
+    def read_result(self, write: Write, answer: JsonObject) -> Result:
+        """See `Provider.read_result`: the new id is `data.id` [spec]."""
+        data = member(answer, "data")
+        new_id = requests.resource_id(data)
+        ids = dict.fromkeys(write.yields, new_id) if new_id is not None else {}
+        if write.target is Target.CONTENT and requests.attribute(data, "enabled") is False:
+            return Result(ids, (_NOT_ENABLED,))
+        return Result(ids)
+
+    def explain(self, answer: ProviderAnswer) -> Refusal:
+        """See `Provider.explain`: JSON:API errors, with `detail` or `details` [doc, spec]."""
+        errors = items(parse_json_object(answer.body), "errors")
+        sentences = (
+            text(error, "detail") or text(error, "details") or text(error, "title")
+            for error in errors
+        )
+        pointers = (text(error, "source", "pointer") for error in errors)
+        fields = (mapping.FIELD_OF_POINTER.get(pointer, "") for pointer in pointers)
+        return Refusal(
+            vendor_text.sentence(" ".join(filter(None, sentences))),
+            next(filter(None, fields), ""),
+        )
+
+    def is_maintenance(self, answer: ProviderAnswer) -> bool:
+        """See `Provider.is_maintenance` [doc]."""
+        errors = items(parse_json_object(answer.body), "errors")
+        return any(text(error, "id") == "scheduledServerMaintenance" for error in errors)
+
+    async def look(
+        self, reader: Reader, call: Call, survey: Survey, ids: Ids
+    ) -> tuple[Candidate, ...]:
+        """See `Provider.look`: new steps of the sequence, or the links of our own step."""
+        if call.write.target is Target.STEP:
+            sequence_id = _related(call.body, "sequence")
+            steps = await _steps(reader, str(sequence_id))
+            new = {id_: step for id_, step in steps.items() if id_ not in survey.positions}
+            found = ((id_, _compare_step(call, step)) for id_, step in new.items())
+            return tuple(Candidate(fit, {"step_id": int(id_)}) for id_, fit in found if fit)
+        links = await reader.get(requests.LINKS_PATH, requests.links_query(str(ids["step_id"])))
+        found_links = (
+            (requests.resource_id(link), _compare_link(call, link)) for link in items(links, "data")
+        )
+        return tuple(
+            Candidate(fit, {"link_id": link_id}) for link_id, fit in found_links if link_id and fit
+        )
+
+    def undo(self, ids: Ids) -> Write | None:
+        """See `Provider.undo`: an own template without a step; a step has no DELETE [spec]."""
+        if "template_id" in ids and "step_id" not in ids:
+            return requests.delete_template(ids["template_id"])
+        return None
+
+
+_NOT_ENABLED = StepWarning(
+    ProblemType.TEMPLATE_NOT_ENABLED,
+    "Outreach linked the template but left it switched off: switch it on in the sequence.",
+    "step.template",
+)
+
+
+def _sequence_kind(sequence: JsonObject | None, sequence_id: str) -> SequenceKind | None:
+    if sequence is None:
+        raise sequence_not_found("Outreach", sequence_id)
+    kind = requests.attribute(member(sequence, "data"), "sequenceType")
+    return _KINDS.get(kind) if isinstance(kind, str) else None
+
+
+async def _steps(reader: Reader, sequence_id: str) -> dict[str, JsonValue]:
+    """Return the sequence's steps by id, from all pages."""
+    steps = {}
+    async for page in _pages(reader, requests.STEPS_PATH, requests.steps_query(sequence_id)):
+        for step in items(page, "data"):
+            step_id = requests.resource_id(step)
+            if step_id is not None:
+                steps[str(step_id)] = step
+    return steps
+
+
+async def _pages(reader: Reader, path: str, query: Mapping[str, str]) -> AsyncIterator[JsonObject]:
+    page_query = dict(query)
+    for _ in range(PAGES_MAX):
+        page = await reader.get(path, page_query)
+        if page is None:
+            return
+        yield page
+        cursor = requests.next_page(page)
+        if not cursor:
+            return
+        page_query["page[after]"] = cursor
+    raise ServiceError(
+        Reason.PROVIDER_REJECTED, f"Outreach's list of steps is longer than {PAGES_MAX} pages."
+    )
+
+
+def _order(step: JsonValue) -> int | None:
+    order = requests.attribute(step, "order")
+    return order if isinstance(order, int) else None
+
+
+def _compare_step(call: Call, step: JsonValue) -> Fit | None:
+    """Compare a new step with what we sent; order is never a criterion, since others move it."""
+    sent = member(call.body, "data", "attributes")
+    if requests.attribute(step, "stepType") != member(sent, "stepType"):
+        return None
+    has_link = bool(items(step, "relationships", "sequenceTemplates", "data"))
+    same = (
+        requests.attribute(step, "interval") == member(sent, "interval")
+        and requests.attribute(step, "date") == member(sent, "date")
+        and vendor_text.plain(text(step, "attributes", "taskNote"))
+        == vendor_text.plain(text(sent, "taskNote"))
+    )
+    return Fit.FITS if same and not has_link else Fit.PERHAPS
+
+
+def _compare_link(call: Call, link: JsonValue) -> Fit | None:
+    """Compare a link of our step with what we sent: the same template, as a reply or not."""
+    if requests.related_id(link, "template") != _related(call.body, "template"):
+        return None
+    sent = member(call.body, "data", "attributes", "isReply")
+    return Fit.FITS if requests.attribute(link, "isReply") == sent else Fit.PERHAPS
+
+
+def _related(body: JsonValue, name: str) -> int | None:
+    return requests.related_id(member(body, "data"), name)
