@@ -65,6 +65,9 @@ class Provider(Protocol):
     def explain(self, answer: ProviderAnswer) -> Refusal:
         """Read a 4xx answer: the vendor's sentence, and the field of ours that it points at."""
 
+    def permission(self, method: str, path: str) -> str:
+        """Name what the connection needs for a request, such as a scope; empty if not known."""
+
     def is_maintenance(self, answer: ProviderAnswer) -> bool:
         """Whether a 503 says that nothing was done, by the vendor's documentation."""
 
@@ -96,7 +99,7 @@ class Http(Protocol):
     ) -> ProviderAnswer:
         """Send it once and read the answer, all within `timeout_seconds`.
 
-        `start_by_seconds`: no byte is sent later than this moment of the boot clock.
+        `start_by_seconds`: no byte is sent later than this moment of `Clock.boot_seconds`.
 
         Raises:
             NotSent: no byte reached the provider.
@@ -131,6 +134,9 @@ class Clock(Protocol):
 
     def epoch_seconds(self) -> float:
         """Return the time of day."""
+
+    def boot_seconds(self) -> float:
+        """Return the time on a clock that runs while the machine is suspended, where it has one."""
 
     async def sleep(self, seconds: float) -> None:
         """Wait."""

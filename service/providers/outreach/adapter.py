@@ -97,6 +97,12 @@ class Outreach:
             next(filter(None, fields), ""),
         )
 
+    def permission(self, method: str, path: str) -> str:
+        """See `Provider.permission`: a scope per resource; `write` gives no `read` [doc]."""
+        resource = path.split("/")[1]
+        action = {"GET": "read", "DELETE": "delete"}.get(method, "write")
+        return f"scope {resource}.{action} or {resource}.all"
+
     def is_maintenance(self, answer: ProviderAnswer) -> bool:
         """See `Provider.is_maintenance` [doc]."""
         errors = items(parse_json_object(answer.body), "errors")

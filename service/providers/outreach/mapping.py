@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from service.domain.errors import FieldViolation, Reason, ServiceError
 from service.domain.field_table import (
     NATIVE,
     FieldTable,
@@ -19,6 +18,7 @@ from service.domain.plan import Plan, Reference, Write
 from service.domain.step import SequenceStep, StepRequest, StepType, TemplateContent
 from service.domain.survey import Survey, refuse_kind_mismatch
 from service.domain.warnings import ProblemType, StepWarning
+from service.providers.numeric_id import refuse_bad_ids
 from service.providers.outreach import requests
 
 OWNED_STEP_KEYS = frozenset(
@@ -93,7 +93,10 @@ FIELD_OF_POINTER: Mapping[str, str] = {
 def check(request: StepRequest) -> tuple[StepWarning, ...]:
     """See `Provider.check`. Ids are positive decimal numbers [spec]."""
     step = request.step
-    _refuse_bad_ids(request)
+    ids = {"sequence_id": request.sequence_id}
+    if step.template_id and uses_template(step):
+        ids[StepField.TEMPLATE_ID] = step.template_id
+    refuse_bad_ids("Outreach", ids)
     refuse_owned_keys(step.custom_fields, OWNED_STEP_KEYS, StepField.CUSTOM_FIELDS)
     if step.template_content is not None:
         refuse_owned_keys(
@@ -185,23 +188,3 @@ def _message_warnings(step: SequenceStep) -> tuple[StepWarning, ...]:
         StepField.IS_REPLY,
     )
     return (missing, no_reply)
-
-
-def _refuse_bad_ids(request: StepRequest) -> None:
-    ids = {"sequence_id": request.sequence_id}
-    if request.step.template_id and uses_template(request.step):
-        ids[StepField.TEMPLATE_ID] = request.step.template_id
-    violations = tuple(
-        FieldViolation(field, "An Outreach id is a positive whole number of at most 18 digits.")
-        for field, value in ids.items()
-        if not _is_id(value)
-    )
-    if violations:
-        raise ServiceError(
-            Reason.INVALID_FIELD, "The request has ids that are not Outreach's.", violations
-        )
-
-
-def _is_id(value: str) -> bool:
-    digits_max = 18  # Fits a signed 64-bit integer.
-    return value.isascii() and value.isdigit() and value[0] != "0" and len(value) <= digits_max

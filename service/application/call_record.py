@@ -1,0 +1,20 @@
+"""What one RPC cost, counted while it runs, for its line in the log."""
+
+from dataclasses import dataclass
+
+
+@dataclass(slots=True)
+class CallRecord:
+    """Counts of one CreateSequenceStep call."""
+
+    provider_reads: int = 0
+    """Reads that the provider was asked for."""
+
+    provider_writes: int = 0
+    """Writes that the plan made, each counted once however often it was sent."""
+
+    provider_requests: int = 0
+    """HTTP requests in all, repeats included; token refreshes are not."""
+
+    warnings: int = 0
+    """Warnings in the answer."""

@@ -1,0 +1,27 @@
+"""The machine's time, behind the `Clock` port."""
+
+import asyncio
+import sys
+import time
+
+
+class SystemClock:
+    """Implements `Clock`."""
+
+    def monotonic_seconds(self) -> float:
+        """See `Clock.monotonic_seconds`."""
+        return time.monotonic()
+
+    def epoch_seconds(self) -> float:
+        """See `Clock.epoch_seconds`."""
+        return time.time()
+
+    def boot_seconds(self) -> float:
+        """See `Clock.boot_seconds`; Linux has one."""
+        if sys.platform == "linux":
+            return time.clock_gettime(time.CLOCK_BOOTTIME)
+        return time.monotonic()
+
+    async def sleep(self, seconds: float) -> None:
+        """See `Clock.sleep`."""
+        await asyncio.sleep(seconds)

@@ -1,0 +1,202 @@
+"""Runs a plan: the one place that writes to a provider.
+
+A write that was answered is believed; one that was refused changed nothing; one whose answer was
+lost is looked for, since sending it again could make a second step. So a run ends in one of three
+ways: the step with its id, an error that nothing was written to the sequence, or an error that
+says what is not finished (STEP_INCOMPLETE) or not known (OUTCOME_UNKNOWN).
+"""
+
+from collections.abc import Sequence
+
+import structlog
+
+from service.application import provider_failure
+from service.application.budget import Budget
+from service.application.ports import Clock, Provider
+from service.application.provider_session import NOT_FOUND, Exchange, ProviderSession
+from service.application.retry import Meaning
+from service.domain.errors import Reason, ServiceError
+from service.domain.outcome import Candidate, Fit, StepAnswer
+from service.domain.plan import Call, Plan, Target, Write, bind
+from service.domain.survey import Survey
+from service.domain.warnings import ProblemType, StepWarning
+
+LOOK_AFTER_ACCEPTED_SECONDS = (0.2, 0.5, 1.0, 2.0)
+"""Pauses before each look for what a provider accepted without saying its id."""
+
+LOOK_AFTER_LOST_SECONDS = (0.5, 1.0, 2.0, 4.0, 8.0)
+"""Pauses before each look for what a write may have made whose answer was lost."""
+
+_log = structlog.get_logger(__name__)
+
+
+class Execution:
+    """One run of one plan."""
+
+    def __init__(
+        self,
+        provider: Provider,
+        session: ProviderSession,
+        survey: Survey,
+        budget: Budget,
+        clock: Clock,
+    ) -> None:
+        self._provider = provider
+        self._session = session
+        self._survey = survey
+        self._budget = budget
+        self._clock = clock
+        self._ids: dict[str, int | str] = {}
+        self._warnings: list[StepWarning] = []
+
+    async def run(self, plan: Plan) -> StepAnswer:
+        """Make the plan's writes in order.
+
+        Raises:
+            ServiceError: as the module says; before the first write also DEADLINE_TOO_SHORT.
+        """
+        self._budget.start_writing()
+        for write in plan.writes:
+            call = bind(write, self._ids)
+            try:
+                await (self._make_template if write.target is Target.TEMPLATE else self._make)(call)
+            except ServiceError:
+                raise
+            except Exception as bug:
+                if write.target is Target.TEMPLATE:
+                    raise
+                _log.exception("execution_failed")
+                raise self._not_known(call) from bug
+        return StepAnswer(str(self._ids["step_id"]), (*plan.warnings, *self._warnings))
+
+    async def _make(self, call: Call) -> None:
+        exchange = await self._session.write(call)
+        if self._take(call, exchange):
+            return
+        if exchange.meaning is Meaning.DONE:
+            await self._look_for(call, LOOK_AFTER_ACCEPTED_SECONDS)
+        elif exchange.meaning is Meaning.LOST and not call.write.repeatable:
+            await self._look_for(call, LOOK_AFTER_LOST_SECONDS)
+        else:
+            raise await self._given_up(call, exchange)
+
+    async def _make_template(self, call: Call) -> None:
+        """Make a template of the step's own; one whose answer is lost is made once more.
+
+        It is never looked for: a second template is in no sequence and sends nothing.
+        """
+        exchange = await self._session.write(call)
+        if not self._take(call, exchange) and exchange.meaning in {Meaning.DONE, Meaning.LOST}:
+            self._warnings.append(
+                StepWarning(
+                    ProblemType.TEMPLATE_LEFT_BEHIND,
+                    "The answer to the first try was lost, so the template was made once more: "
+                    "one that no step uses may be left at the provider.",
+                    "step.template.content",
+                )
+            )
+            exchange = await self._session.write(call)
+            if not self._take(call, exchange) and exchange.meaning is Meaning.DONE:
+                raise provider_failure.unavailable(self._provider, "its answer has no template id")
+        if exchange.failure is not None:
+            raise exchange.failure
+
+    def _take(self, call: Call, exchange: Exchange) -> bool:
+        """Keep what a 2xx answer says; whether it says all that the call should yield."""
+        if exchange.meaning is not Meaning.DONE:
+            return False
+        result = self._provider.read_result(call.write, exchange.body or {})
+        self._ids.update(result.ids)
+        self._warnings.extend(result.warnings)
+        return self._has_all(call.write)
+
+    def _has_all(self, write: Write) -> bool:
+        return all(name in self._ids for name in write.yields)
+
+    async def _look_for(self, call: Call, pauses_seconds: Sequence[float]) -> None:
+        """Adopt what the call made, if the provider shows exactly one thing that it can be.
+
+        Raises:
+            ServiceError: it shows none or several, or what it shows is not whole.
+        """
+        for pause_seconds in pauses_seconds:
+            if pause_seconds >= self._budget.left_seconds:
+                break
+            await self._clock.sleep(pause_seconds)
+            candidates = await self._look(call)
+            if candidates is None:
+                continue
+            if [candidate.fit for candidate in candidates] == [Fit.FITS]:
+                self._ids.update(candidates[0].ids)
+                if self._has_all(call.write):
+                    return
+            elif candidates:
+                break
+        if call.write.target is Target.STEP and "step_id" in self._ids:
+            failure = provider_failure.unavailable(
+                self._provider, "it does not show what belongs to the new step"
+            )
+            raise await self._given_up(call, Exchange(Meaning.REFUSED, failure=failure))
+        raise self._not_known(call)
+
+    async def _look(self, call: Call) -> tuple[Candidate, ...] | None:
+        """Return what the call may have made; None when the provider cannot be read now."""
+        try:
+            return await self._provider.look(self._session, call, self._survey, self._ids)
+        except ServiceError:
+            return None
+
+    async def _given_up(self, call: Call, exchange: Exchange) -> ServiceError:
+        """Undo what was made before a call that could not be, or say what is left of it.
+
+        After a lost write nothing is undone: it may still be applied.
+        """
+        assert exchange.failure is not None
+        undo = None if exchange.meaning is Meaning.LOST else self._provider.undo(self._ids)
+        if undo is not None:
+            return await self._undo(undo, call, exchange.failure)
+        if "step_id" in self._ids:
+            return self._incomplete(call, exchange.failure)
+        return exchange.failure
+
+    async def _undo(self, undo: Write, call: Call, failure: ServiceError) -> ServiceError:
+        undo_call = bind(undo, self._ids)
+        exchange = await self._session.write(undo_call)
+        is_gone = exchange.meaning is Meaning.DONE or exchange.status == NOT_FOUND
+        if undo.target is Target.TEMPLATE or is_gone:
+            # A template that stays is in no sequence: "nothing was written" holds all the same.
+            return failure
+        if exchange.meaning is not Meaning.LOST:
+            return self._incomplete(call, failure)
+        for pause_seconds in LOOK_AFTER_LOST_SECONDS:
+            await self._clock.sleep(pause_seconds)
+            if await self._look(undo_call) == ():
+                return failure
+        return self._not_known(call)
+
+    def _incomplete(self, call: Call, failure: ServiceError) -> ServiceError:
+        step_id = self._ids["step_id"]
+        return ServiceError(
+            Reason.STEP_INCOMPLETE,
+            f"Step {step_id} was made, but its message could not be written: {failure.message} "
+            "Do not make it again: finish or remove the step at the provider.",
+            metadata={**failure.metadata, **self._what(call), "stepId": str(step_id)},
+        )
+
+    def _not_known(self, call: Call) -> ServiceError:
+        step_id = self._ids.get("step_id")
+        known = (
+            f"Step {step_id} was made; whether its message is there"
+            if step_id
+            else ("Whether the step was made")
+        )
+        return ServiceError(
+            Reason.OUTCOME_UNKNOWN,
+            f"The provider's answer to {call.write.method} {call.path} was lost. {known} is not "
+            "known, and the provider did not show it. Look at the sequence before you call again.",
+            metadata=self._what(call) | ({"stepId": str(step_id)} if step_id else {}),
+        )
+
+    @staticmethod
+    def _what(call: Call) -> dict[str, str]:
+        return {"failedCall": f"{call.write.method} {call.path}"}
