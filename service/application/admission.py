@@ -8,12 +8,21 @@ import asyncio
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
+from typing import TypeAlias
 
+from service.application.ports import Clock
 from service.domain.errors import Reason, ServiceError
 from service.domain.step import ConnectionKey
 
 OVERLOAD_RETRY_SECONDS = 1.0
 BUSY_RETRY_SECONDS = 1.0
+
+SETTLE_SECONDS = 120.0
+"""Within this a provider applies or drops a request, and shows it: the one assumption about them.
+Until then nobody else writes to a sequence on which a write was lost."""
+
+
+_Sequence: TypeAlias = tuple[ConnectionKey, str]
 
 
 @dataclass(slots=True)
@@ -27,10 +36,12 @@ class _Turn:
 class Admission:
     """Admits requests within the service's limits."""
 
-    def __init__(self, requests_in_flight_max: int) -> None:
+    def __init__(self, requests_in_flight_max: int, clock: Clock) -> None:
         self._requests_in_flight_max = requests_in_flight_max
         self._requests_in_flight = 0
-        self._turns: dict[tuple[ConnectionKey, str], _Turn] = {}
+        self._clock = clock
+        self._turns: dict[_Sequence, _Turn] = {}
+        self._quiet_until_seconds: dict[_Sequence, float] = {}
 
     @contextmanager
     def request(self) -> Iterator[None]:
@@ -61,18 +72,36 @@ class Admission:
         Raises:
             ServiceError: SEQUENCE_BUSY, and nothing was written.
         """
-        turn = self._turns.setdefault((key, sequence_id), _Turn())
+        sequence = (key, sequence_id)
+        turn = self._turns.setdefault(sequence, _Turn())
         turn.users += 1
         try:
             await _acquire(turn.lock, wait_seconds)
             try:
+                self._refuse_quiet(sequence)
                 yield
             finally:
                 turn.lock.release()
         finally:
             turn.users -= 1
             if turn.users == 0:
-                del self._turns[(key, sequence_id)]
+                del self._turns[sequence]
+
+    def keep_quiet(self, key: ConnectionKey, sequence_id: str) -> None:
+        """Let nobody write to the sequence until a write that was lost on it has settled."""
+        now_seconds = self._clock.monotonic_seconds()
+        for sequence, until_seconds in list(self._quiet_until_seconds.items()):
+            if until_seconds > now_seconds:
+                break  # They are in the order in which they end.
+            del self._quiet_until_seconds[sequence]
+        self._quiet_until_seconds.pop((key, sequence_id), None)
+        self._quiet_until_seconds[(key, sequence_id)] = now_seconds + SETTLE_SECONDS
+
+    def _refuse_quiet(self, sequence: _Sequence) -> None:
+        until_seconds = self._quiet_until_seconds.get(sequence, 0.0)
+        left_seconds = until_seconds - self._clock.monotonic_seconds()
+        if left_seconds > 0:
+            raise _busy("An earlier write to this sequence may still be applied", left_seconds)
 
 
 async def _acquire(lock: asyncio.Lock, wait_seconds: float) -> None:
@@ -80,9 +109,14 @@ async def _acquire(lock: asyncio.Lock, wait_seconds: float) -> None:
         async with asyncio.timeout(wait_seconds):
             await lock.acquire()
     except TimeoutError:
-        raise ServiceError(
-            Reason.SEQUENCE_BUSY,
-            "Another request is adding a step to this sequence; nothing was written. "
-            "Call again in a moment.",
-            retry_after_seconds=BUSY_RETRY_SECONDS,
+        raise _busy(
+            "Another request is adding a step to this sequence", BUSY_RETRY_SECONDS
         ) from None
+
+
+def _busy(why: str, wait_seconds: float) -> ServiceError:
+    return ServiceError(
+        Reason.SEQUENCE_BUSY,
+        f"{why}; nothing was written. Call again in {max(wait_seconds, 1):.0f} seconds.",
+        retry_after_seconds=wait_seconds,
+    )

@@ -22,24 +22,35 @@ class Budget:
     def __init__(self, clock: Clock, caller_seconds: float | None) -> None:
         self._clock = clock
         seconds = CALLER_SECONDS_DEFAULT if caller_seconds is None else caller_seconds
-        self._ends_at_seconds = clock.monotonic_seconds() + min(seconds, CALLER_SECONDS_MAX)
-        self.has_written = False
-        """Whether a write may have been sent: then the caller's leaving stops nothing."""
+        self._caller_until_seconds = clock.monotonic_seconds() + min(seconds, CALLER_SECONDS_MAX)
+        self._operation_until_seconds: float | None = None
+
+    @property
+    def has_written(self) -> bool:
+        """Whether a write may have had an effect: then the caller's leaving stops nothing."""
+        return self._operation_until_seconds is not None
 
     @property
     def left_seconds(self) -> float:
         """Seconds until the operation must end; negative when it should have ended."""
-        return self._ends_at_seconds - self._clock.monotonic_seconds()
+        until_seconds = self._operation_until_seconds or self._caller_until_seconds
+        return until_seconds - self._clock.monotonic_seconds()
 
-    def start_writing(self) -> None:
-        """Go over from the caller's time to the operation's own.
+    def start_write(self) -> bool:
+        """Go over from the caller's time to the operation's own; say whether this did it.
 
         Raises:
             ServiceError: DEADLINE_TOO_SHORT, and nothing was written.
         """
+        if self.has_written:
+            return False
         self.require(FIRST_WRITE_SECONDS_MIN)
-        self.has_written = True
-        self._ends_at_seconds = self._clock.monotonic_seconds() + OPERATION_SECONDS
+        self._operation_until_seconds = self._clock.monotonic_seconds() + OPERATION_SECONDS
+        return True
+
+    def take_back_first_write(self) -> None:
+        """Go back to the caller's time: the first write is proven to have had no effect."""
+        self._operation_until_seconds = None
 
     def require(self, seconds: float) -> None:
         """Refuse to go on with less than this left before the first write.

@@ -11,7 +11,7 @@ class CallRecord:
     """Reads that the provider was asked for."""
 
     provider_writes: int = 0
-    """Writes that the plan made, each counted once however often it was sent."""
+    """Writes that were asked for, an undo and a template's second making included."""
 
     provider_requests: int = 0
     """HTTP requests in all, repeats included; token refreshes are not."""

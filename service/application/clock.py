@@ -5,6 +5,13 @@ import sys
 import time
 
 
+def boot_seconds() -> float:
+    """Return the time on a clock that runs while the machine is suspended; Linux has one."""
+    if sys.platform == "linux":
+        return time.clock_gettime(time.CLOCK_BOOTTIME)
+    return time.monotonic()
+
+
 class SystemClock:
     """Implements `Clock`."""
 
@@ -17,10 +24,8 @@ class SystemClock:
         return time.time()
 
     def boot_seconds(self) -> float:
-        """See `Clock.boot_seconds`; Linux has one."""
-        if sys.platform == "linux":
-            return time.clock_gettime(time.CLOCK_BOOTTIME)
-        return time.monotonic()
+        """See `Clock.boot_seconds`."""
+        return boot_seconds()
 
     async def sleep(self, seconds: float) -> None:
         """See `Clock.sleep`."""

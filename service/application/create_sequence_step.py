@@ -81,14 +81,29 @@ class CreateSequenceStep:
                 _, plan = await _plan(provider, session, request, checked)
                 answer = StepAnswer("", plan.warnings, plan.writes)
             else:
-                wait_seconds = budget.left_seconds - FIRST_WRITE_SECONDS_MIN
-                async with self._admission.turn(key, request.sequence_id, wait_seconds):
-                    survey, plan = await _plan(provider, session, request, checked)
-                    clock = self._surroundings.clock
-                    execution = Execution(provider, session, survey, budget, clock)
-                    answer = await execution.run(plan)
+                answer = await self._add_step(key, request, checked, session, budget)
             record.warnings = len(answer.warnings)
             return answer
+
+    async def _add_step(
+        self,
+        key: ConnectionKey,
+        request: StepRequest,
+        checked: tuple[StepWarning, ...],
+        session: ProviderSession,
+        budget: Budget,
+    ) -> StepAnswer:
+        provider = self._providers[key.provider]
+        wait_seconds = budget.left_seconds - FIRST_WRITE_SECONDS_MIN
+        async with self._admission.turn(key, request.sequence_id, wait_seconds):
+            survey, plan = await _plan(provider, session, request, checked)
+            clock = self._surroundings.clock
+            execution = Execution(provider, session, survey, budget, clock)
+            try:
+                return await execution.run(plan)
+            finally:
+                if execution.was_lost:
+                    self._admission.keep_quiet(key, request.sequence_id)
 
 
 async def _plan(

@@ -6,6 +6,7 @@ ways: the step with its id, an error that nothing was written to the sequence, o
 says what is not finished (STEP_INCOMPLETE) or not known (OUTCOME_UNKNOWN).
 """
 
+import asyncio
 from collections.abc import Sequence
 
 import structlog
@@ -21,7 +22,7 @@ from service.domain.plan import Call, Plan, Target, Write, bind
 from service.domain.survey import Survey
 from service.domain.warnings import ProblemType, StepWarning
 
-LOOK_AFTER_ACCEPTED_SECONDS = (0.2, 0.5, 1.0, 2.0)
+LOOK_AFTER_ACCEPTED_SECONDS = (0.0, 0.2, 0.5, 1.0, 2.0)
 """Pauses before each look for what a provider accepted without saying its id."""
 
 LOOK_AFTER_LOST_SECONDS = (0.5, 1.0, 2.0, 4.0, 8.0)
@@ -48,6 +49,11 @@ class Execution:
         self._clock = clock
         self._ids: dict[str, int | str] = {}
         self._warnings: list[StepWarning] = []
+        self._may_undo = True
+        """Only what our own answers named is undone, and only while no write on it was lost."""
+
+        self.was_lost = False
+        """Whether a write that creates was lost: it may be applied later than the run ends."""
 
     async def run(self, plan: Plan) -> StepAnswer:
         """Make the plan's writes in order.
@@ -55,22 +61,32 @@ class Execution:
         Raises:
             ServiceError: as the module says; before the first write also DEADLINE_TOO_SHORT.
         """
-        self._budget.start_writing()
         for write in plan.writes:
-            call = bind(write, self._ids)
-            try:
-                await (self._make_template if write.target is Target.TEMPLATE else self._make)(call)
-            except ServiceError:
-                raise
-            except Exception as bug:
-                if write.target is Target.TEMPLATE:
-                    raise
-                _log.exception("execution_failed")
-                raise self._not_known(call) from bug
+            if write.target is Target.TEMPLATE:
+                await self._make_template(bind(write, self._ids))
+            else:
+                await self._make_whatever_happens(write)
         return StepAnswer(str(self._ids["step_id"]), (*plan.warnings, *self._warnings))
+
+    async def _make_whatever_happens(self, write: Write) -> None:
+        """Make a write on the sequence; after it no failure may look as if nothing was written."""
+        try:
+            await self._make(bind(write, self._ids))
+        except ServiceError:
+            raise
+        except asyncio.CancelledError:
+            if not self._budget.has_written:
+                raise
+            # Nobody but the end of the process cancels from now on.
+            raise self._not_known(write) from None
+        except Exception as bug:
+            _log.exception("execution_failed")
+            raise self._not_known(write) from bug
 
     async def _make(self, call: Call) -> None:
         exchange = await self._session.write(call)
+        self._may_undo &= not exchange.was_lost
+        self.was_lost |= exchange.was_lost and not call.write.repeatable
         if self._take(call, exchange):
             return
         if exchange.meaning is Meaning.DONE:
@@ -127,6 +143,7 @@ class Execution:
             if candidates is None:
                 continue
             if [candidate.fit for candidate in candidates] == [Fit.FITS]:
+                self._may_undo &= "step_id" in self._ids
                 self._ids.update(candidates[0].ids)
                 if self._has_all(call.write):
                     return
@@ -137,7 +154,7 @@ class Execution:
                 self._provider, "it does not show what belongs to the new step"
             )
             raise await self._given_up(call, Exchange(Meaning.REFUSED, failure=failure))
-        raise self._not_known(call)
+        raise self._not_known(call.write)
 
     async def _look(self, call: Call) -> tuple[Candidate, ...] | None:
         """Return what the call may have made; None when the provider cannot be read now."""
@@ -152,11 +169,11 @@ class Execution:
         After a lost write nothing is undone: it may still be applied.
         """
         assert exchange.failure is not None
-        undo = None if exchange.meaning is Meaning.LOST else self._provider.undo(self._ids)
+        undo = self._provider.undo(self._ids) if self._may_undo else None
         if undo is not None:
             return await self._undo(undo, call, exchange.failure)
         if "step_id" in self._ids:
-            return self._incomplete(call, exchange.failure)
+            return self._incomplete(call.write, exchange.failure)
         return exchange.failure
 
     async def _undo(self, undo: Write, call: Call, failure: ServiceError) -> ServiceError:
@@ -166,37 +183,34 @@ class Execution:
         if undo.target is Target.TEMPLATE or is_gone:
             # A template that stays is in no sequence: "nothing was written" holds all the same.
             return failure
-        if exchange.meaning is not Meaning.LOST:
-            return self._incomplete(call, failure)
+        if not exchange.was_lost:
+            return self._incomplete(call.write, failure)
         for pause_seconds in LOOK_AFTER_LOST_SECONDS:
             await self._clock.sleep(pause_seconds)
             if await self._look(undo_call) == ():
                 return failure
-        return self._not_known(call)
+        return self._not_known(undo)
 
-    def _incomplete(self, call: Call, failure: ServiceError) -> ServiceError:
+    def _incomplete(self, write: Write, failure: ServiceError) -> ServiceError:
         step_id = self._ids["step_id"]
         return ServiceError(
             Reason.STEP_INCOMPLETE,
-            f"Step {step_id} was made, but its message could not be written: {failure.message} "
-            "Do not make it again: finish or remove the step at the provider.",
-            metadata={**failure.metadata, **self._what(call), "stepId": str(step_id)},
+            f"Step {step_id} was made, but its message could not be written: {failure.message}",
+            advice="Do not make it again: finish or remove the step at the provider.",
+            metadata={**failure.metadata, **_failed_call(write), "stepId": str(step_id)},
         )
 
-    def _not_known(self, call: Call) -> ServiceError:
+    def _not_known(self, write: Write) -> ServiceError:
         step_id = self._ids.get("step_id")
-        known = (
-            f"Step {step_id} was made; whether its message is there"
-            if step_id
-            else ("Whether the step was made")
-        )
+        subject = f"What became of step {step_id}" if step_id else "Whether the step was made"
         return ServiceError(
             Reason.OUTCOME_UNKNOWN,
-            f"The provider's answer to {call.write.method} {call.path} was lost. {known} is not "
-            "known, and the provider did not show it. Look at the sequence before you call again.",
-            metadata=self._what(call) | ({"stepId": str(step_id)} if step_id else {}),
+            f"The provider's answer to {write.method} {write.path} was lost. {subject} is not "
+            "known, and the provider did not show it.",
+            advice="Look at the sequence before you call again.",
+            metadata=_failed_call(write) | ({"stepId": str(step_id)} if step_id else {}),
         )
 
-    @staticmethod
-    def _what(call: Call) -> dict[str, str]:
-        return {"failedCall": f"{call.write.method} {call.path}"}
+
+def _failed_call(write: Write) -> dict[str, str]:
+    return {"failedCall": f"{write.method} {write.path}"}

@@ -4,6 +4,8 @@ The errors promise that this call wrote nothing; where an earlier write of the s
 `execution.py` says so instead.
 """
 
+from dataclasses import replace
+
 from service.application.ports import Provider
 from service.domain.errors import FieldViolation, Reason, ServiceError
 from service.domain.provider_call import ProviderAnswer
@@ -16,8 +18,9 @@ def unavailable(provider: Provider, why: str) -> ServiceError:
     """Return the error for a call that was not sent, or a read that was not answered."""
     return ServiceError(
         Reason.PROVIDER_UNAVAILABLE,
-        f"{_name(provider)} could not be asked ({why}); nothing was written. Call again later.",
+        f"{_name(provider)} could not be asked: {why}.",
         retry_after_seconds=UNAVAILABLE_RETRY_SECONDS,
+        advice="Nothing was written: call again later.",
     )
 
 
@@ -28,9 +31,9 @@ def turned_away(
     what = "is under maintenance" if is_maintenance else "limits this connection's requests"
     return ServiceError(
         Reason.PROVIDER_UNAVAILABLE if is_maintenance else Reason.PROVIDER_RATE_LIMITED,
-        f"{_name(provider)} {what}; nothing was written. "
-        f"Call again in {max(wait_seconds, 1):.0f} seconds.",
+        f"{_name(provider)} {what}.",
         retry_after_seconds=wait_seconds,
+        advice=f"Nothing was written: call again in {max(wait_seconds, 1):.0f} seconds.",
     )
 
 
@@ -38,8 +41,8 @@ def credential_refused(provider: Provider) -> ServiceError:
     """Return the error for a credential that was refused, refreshed or not."""
     return ServiceError(
         Reason.CONNECTION_EXPIRED,
-        f"{_name(provider)} refuses the credential of this connection; nothing was written. "
-        "Connect the customer again.",
+        f"{_name(provider)} refuses the credential of this connection.",
+        advice="Nothing was written: connect the customer again.",
     )
 
 
@@ -50,8 +53,9 @@ def refused(
 
     `secret` is the credential that was sent: a vendor that repeats it does not spread it.
     """
-    refusal = provider.explain(answer)
-    sentence = refusal.sentence.replace(secret, "…") or f"HTTP status {answer.status}, no reason"
+    # Before anything is cut out of the body, since a part of a secret is one too.
+    refusal = provider.explain(replace(answer, body=answer.body.replace(secret.encode(), b"*")))
+    sentence = refusal.sentence.replace(secret, "*") or f"HTTP status {answer.status}, no reason"
     metadata = {"httpStatus": str(answer.status), "failedCall": f"{method} {path}"}
     if answer.status == FORBIDDEN:
         permission = provider.permission(method, path)

@@ -17,6 +17,7 @@ from service.application.ports import Clock, Connections, Http, Provider
 from service.application.rate_limits import RateLimits
 from service.application.retry import (
     TURNED_AWAY_WAIT_SECONDS_MAX,
+    WITHOUT_EFFECT,
     Meaning,
     meaning_of,
     pause_before_repeat,
@@ -65,6 +66,9 @@ class Exchange:
 
     failure: ServiceError | None = None
     """What to tell the caller; None when the call is done."""
+
+    was_lost: bool = False
+    """Whether an attempt was lost, the last one or one before it: it may still be applied."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,22 +138,32 @@ class ProviderSession:
     async def _exchange(self, request: _Request) -> Exchange:
         """Make attempts until one settles the call, or sending it again is not allowed."""
         earlier: Counter[Meaning] = Counter()
+        was_lost = False
         while True:
             try:
                 self._budget.require(0)
                 await self._wait_for_rate_limit()
-                attempt = await self._attempt(request)
+                attempt = await self._attempt_within_budget(request)
+                was_lost |= attempt.meaning is Meaning.LOST
                 pause = self._pause_before_repeat(request, attempt, earlier[attempt.meaning])
                 if pause is None:
-                    return self._end(request, attempt)
+                    return self._end(request, attempt, was_lost=was_lost)
                 if attempt.meaning is Meaning.UNAUTHENTICATED:
                     self._connection = await self._surroundings.connections.refresh(
                         attempt.connection
                     )
             except ServiceError as failure:
-                return Exchange(Meaning.REFUSED, failure=failure)
+                return Exchange(Meaning.REFUSED, failure=failure, was_lost=was_lost)
             earlier[attempt.meaning] += 1
             await self._surroundings.clock.sleep(pause)
+
+    async def _attempt_within_budget(self, request: _Request) -> _Attempt:
+        """Make an attempt; the first write that may have an effect ends the caller's time."""
+        is_first_write = not request.is_read and self._budget.start_write()
+        attempt = await self._attempt(request)
+        if is_first_write and attempt.meaning in WITHOUT_EFFECT:
+            self._budget.take_back_first_write()
+        return attempt
 
     async def _attempt(self, request: _Request) -> _Attempt:
         connection = self._connection
@@ -202,10 +216,11 @@ class ProviderSession:
 
     async def _wait_for_rate_limit(self) -> None:
         wait_seconds = self._surroundings.rate_limits.wait_seconds(self._connection.key)
+        if wait_seconds == 0:
+            return
         if wait_seconds > min(TURNED_AWAY_WAIT_SECONDS_MAX, self._budget.left_seconds):
             raise provider_failure.turned_away(self._provider, wait_seconds)
-        if wait_seconds > 0:
-            await self._surroundings.clock.sleep(wait_seconds)
+        await self._surroundings.clock.sleep(wait_seconds)
 
     def _pause_before_repeat(
         self, request: _Request, attempt: _Attempt, earlier: int
@@ -219,12 +234,12 @@ class ProviderSession:
             dice=random.random(),  # noqa: S311 - it spreads load and keeps no secret
         )
 
-    def _end(self, request: _Request, attempt: _Attempt) -> Exchange:
+    def _end(self, request: _Request, attempt: _Attempt, *, was_lost: bool) -> Exchange:
         """Put what is known after the last attempt into words for the caller."""
         status = attempt.answer.status if attempt.answer is not None else None
         match attempt.meaning:
             case Meaning.DONE:
-                return Exchange(attempt.meaning, status, attempt.body)
+                return Exchange(attempt.meaning, status, attempt.body, was_lost=was_lost)
             case Meaning.NOT_SENT | Meaning.LOST:
                 failure = provider_failure.unavailable(self._provider, attempt.why)
             case Meaning.TURNED_AWAY:
@@ -237,7 +252,7 @@ class ProviderSession:
                 failure = provider_failure.credential_refused(self._provider)
             case Meaning.REFUSED:
                 failure = self._refused(request, attempt)
-        return Exchange(attempt.meaning, status, failure=failure)
+        return Exchange(attempt.meaning, status, failure=failure, was_lost=was_lost)
 
     def _refused(self, request: _Request, attempt: _Attempt) -> ServiceError:
         assert attempt.answer is not None

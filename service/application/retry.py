@@ -29,6 +29,9 @@ class Meaning(enum.Enum):
     REFUSED = "refused, nothing was done"
 
 
+WITHOUT_EFFECT = frozenset(Meaning) - {Meaning.DONE, Meaning.LOST}
+"""After these the provider is as it was before the attempt."""
+
 _REPEATS_MAX = {
     Meaning.DONE: 0,
     Meaning.NOT_SENT: NOT_SENT_REPEATS_MAX,

@@ -17,7 +17,7 @@ so that two at once, or one whose answer is not kept, would end the connection. 
 """
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, TypeAlias
 from weakref import WeakValueDictionary
 
@@ -82,8 +82,6 @@ class TokenRefresh:
 
     async def aclose(self) -> None:
         """Wait for the refreshes that run, and try once more to store what is not stored yet."""
-        while self._running:
-            await asyncio.wait(self._running.values())
         for unsaved in tuple(self._unsaved.values()):
             try:
                 await self._save(unsaved.old, unsaved.new)
@@ -138,9 +136,8 @@ class TokenRefresh:
             return
         left_seconds = pause.until_seconds - self._clock.monotonic_seconds()
         if left_seconds > 0:
-            raise ServiceError(
-                pause.error.reason, pause.error.message, retry_after_seconds=left_seconds
-            )
+            helps = pause.error.retry_after_seconds is not None
+            raise replace(pause.error, retry_after_seconds=left_seconds if helps else None)
 
     def _pause(self, current: Connection, error: ServiceError) -> None:
         now_seconds = self._clock.monotonic_seconds()

@@ -8,6 +8,8 @@ import enum
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+UNREADABLE_RETRY_SECONDS = 2.0
+
 
 class Reason(enum.StrEnum):
     """Why a request failed; docs/errors.md says for each what the caller can do."""
@@ -54,7 +56,7 @@ class ServiceError(Exception):
 
     reason: Reason
     message: str
-    """A sentence that tells a person what happened and what to do."""
+    """A sentence that tells a person what happened."""
 
     violations: tuple[FieldViolation, ...] = ()
     metadata: Mapping[str, str] = field(default_factory=dict)
@@ -62,6 +64,10 @@ class ServiceError(Exception):
 
     retry_after_seconds: float | None = None
     """When the same request may succeed; None where time alone does not help."""
+
+    advice: str = ""
+    """What to do about it, where the message does not say so itself. An error that is part of
+    another one (a write that failed after the step was made) is told without its own advice."""
 
     def __str__(self) -> str:
         return f"{self.reason}: {self.message}"
@@ -73,6 +79,19 @@ def sequence_not_found(vendor: str, sequence_id: str) -> ServiceError:
         Reason.SEQUENCE_NOT_FOUND,
         f"{vendor} has no sequence {sequence_id} that this connection can see.",
         metadata={"sequenceId": sequence_id},
+    )
+
+
+def unreadable(vendor: str, what: str) -> ServiceError:
+    """Return the error for a read whose answer has another form than the vendor's documentation.
+
+    It is never taken for "there is nothing": that would prove something absent.
+    """
+    return ServiceError(
+        Reason.PROVIDER_UNAVAILABLE,
+        f"{vendor}'s answer about {what} cannot be read.",
+        retry_after_seconds=UNREADABLE_RETRY_SECONDS,
+        advice="Nothing was written: call again later.",
     )
 
 

@@ -38,6 +38,11 @@ def items(value: JsonValue, *path: str | int) -> Sequence[JsonValue]:
 
 
 def text(value: JsonValue, *path: str | int) -> str:
-    """Return the string at `path`, or an empty one where the shape is another one."""
+    """Return the string at `path`, or an empty one where the shape is another one.
+
+    JSON can hold halves of UTF-16 pairs, which no text that is sent on may have: they become `?`.
+    """
     found = member(value, *path)
-    return found if isinstance(found, str) else ""
+    if not isinstance(found, str):
+        return ""
+    return found if found.isascii() else found.encode(errors="replace").decode()

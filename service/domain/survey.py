@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from service.domain.errors import FieldViolation, Reason, ServiceError
 from service.domain.step import SequenceStep, TemplateContent
+from service.domain.warnings import StepWarning
 
 
 class SequenceKind(enum.Enum):
@@ -28,6 +29,9 @@ class Survey:
 
     template: TemplateContent | None = None
     """The content behind the caller's template id, where the plan needs it."""
+
+    warnings: tuple[StepWarning, ...] = ()
+    """What only the reads could show."""
 
     @property
     def last_position(self) -> int:

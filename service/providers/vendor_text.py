@@ -6,7 +6,9 @@ import re
 SENTENCE_CHARACTERS_MAX = 300
 
 _TAG = re.compile(r"<[^<>]*>")
-_CONTROL_OR_SPACE = re.compile(r"[\s\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2066-\u2069]+")
+_CONTROL_OR_SPACE = re.compile(
+    r"[\s\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]+"
+)
 
 
 def sentence(raw: str) -> str:

@@ -1,6 +1,6 @@
 """Outreach as the application sees it: reads, and the mapping behind the `Provider` port."""
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from service.application.ports import Reader
@@ -10,6 +10,7 @@ from service.domain.errors import (
     ServiceError,
     sequence_not_found,
     template_not_found,
+    unreadable,
 )
 from service.domain.json_value import (
     JsonObject,
@@ -115,16 +116,16 @@ class Outreach:
         if call.write.target is Target.STEP:
             sequence_id = _related(call.body, "sequence")
             steps = await _steps(reader, str(sequence_id))
+            if "step_id" in ids:
+                own = Candidate(Fit.FITS, {"step_id": ids["step_id"]})
+                return (own,) if str(ids["step_id"]) in steps else ()
             new = {id_: step for id_, step in steps.items() if id_ not in survey.positions}
             found = ((id_, _compare_step(call, step)) for id_, step in new.items())
             return tuple(Candidate(fit, {"step_id": int(id_)}) for id_, fit in found if fit)
-        links = await reader.get(requests.LINKS_PATH, requests.links_query(str(ids["step_id"])))
-        found_links = (
-            (requests.resource_id(link), _compare_link(call, link)) for link in items(links, "data")
-        )
-        return tuple(
-            Candidate(fit, {"link_id": link_id}) for link_id, fit in found_links if link_id and fit
-        )
+        query = requests.links_query(str(ids["step_id"]))
+        links = await _read_list(reader, requests.LINKS_PATH, query)
+        found_links = ((id_, _compare_link(call, link)) for id_, link in links.items())
+        return tuple(Candidate(fit, {"link_id": int(id_)}) for id_, fit in found_links if fit)
 
     def undo(self, ids: Ids) -> Write | None:
         """See `Provider.undo`: an own template without a step; a step has no DELETE [spec]."""
@@ -149,28 +150,29 @@ def _sequence_kind(sequence: JsonObject | None, sequence_id: str) -> SequenceKin
 
 async def _steps(reader: Reader, sequence_id: str) -> dict[str, JsonValue]:
     """Return the sequence's steps by id, from all pages."""
-    steps = {}
-    async for page in _pages(reader, requests.STEPS_PATH, requests.steps_query(sequence_id)):
-        for step in items(page, "data"):
-            step_id = requests.resource_id(step)
-            if step_id is not None:
-                steps[str(step_id)] = step
-    return steps
+    return await _read_list(reader, requests.STEPS_PATH, requests.steps_query(sequence_id))
 
 
-async def _pages(reader: Reader, path: str, query: Mapping[str, str]) -> AsyncIterator[JsonObject]:
+async def _read_list(reader: Reader, path: str, query: Mapping[str, str]) -> dict[str, JsonValue]:
+    """Return the resources of all pages by id; a list half read would prove one absent."""
+    resources: dict[str, JsonValue] = {}
     page_query = dict(query)
     for _ in range(PAGES_MAX):
         page = await reader.get(path, page_query)
-        if page is None:
-            return
-        yield page
+        listed = member(page, "data")
+        if page is None or not isinstance(listed, list):
+            raise unreadable("Outreach", path)
+        for resource in listed:
+            resource_id = requests.resource_id(resource)
+            if resource_id is None:
+                raise unreadable("Outreach", path)
+            resources[str(resource_id)] = resource
         cursor = requests.next_page(page)
         if not cursor:
-            return
+            return resources
         page_query["page[after]"] = cursor
     raise ServiceError(
-        Reason.PROVIDER_REJECTED, f"Outreach's list of steps is longer than {PAGES_MAX} pages."
+        Reason.PROVIDER_REJECTED, f"Outreach's list at {path} is longer than {PAGES_MAX} pages."
     )
 
 
@@ -182,11 +184,13 @@ def _order(step: JsonValue) -> int | None:
 def _compare_step(call: Call, step: JsonValue) -> Fit | None:
     """Compare a new step with what we sent; order is never a criterion, since others move it."""
     sent = member(call.body, "data", "attributes")
-    if requests.attribute(step, "stepType") != member(sent, "stepType"):
+    step_type = requests.attribute(step, "stepType")
+    if isinstance(step_type, str) and step_type != member(sent, "stepType"):
         return None
     has_link = bool(items(step, "relationships", "sequenceTemplates", "data"))
     same = (
-        requests.attribute(step, "interval") == member(sent, "interval")
+        isinstance(step_type, str)
+        and requests.attribute(step, "interval") == member(sent, "interval")
         and requests.attribute(step, "date") == member(sent, "date")
         and vendor_text.plain(text(step, "attributes", "taskNote"))
         == vendor_text.plain(text(sent, "taskNote"))

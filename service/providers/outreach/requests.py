@@ -4,10 +4,11 @@ Confidence of each fact is tagged as in docs/providers.md; what is not known is 
 """
 
 from collections.abc import Mapping
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs
 
 from service.domain.json_value import JsonObject, JsonValue, member, text
 from service.domain.plan import Reference, Target, Write
+from service.providers.numeric_id import read_id
 
 MEDIA_TYPE = "application/vnd.api+json"
 """Required with a body; another one is answered with 415 [doc]."""
@@ -42,8 +43,8 @@ def next_page(answer: JsonObject) -> str:
 
     Only the cursor is taken from `links.next`: a URL from an answer is never called.
     """
-    query = parse_qs(urlsplit(text(answer, "links", "next")).query)
-    return query.get("page[after]", [""])[0]
+    query = text(answer, "links", "next").partition("?")[2]
+    return parse_qs(query).get("page[after]", [""])[0]
 
 
 def create_template(attributes: JsonObject) -> Write:
@@ -93,10 +94,7 @@ def delete_template(template_id: int | str) -> Write:
 
 def resource_id(resource: JsonValue) -> int | None:
     """Return the id of a resource object: a positive JSON number [spec], or its digits."""
-    value = member(resource, "id")
-    if isinstance(value, str) and value.isascii() and value.isdigit():
-        value = int(value)
-    return value if isinstance(value, int) and value > 0 else None
+    return read_id(member(resource, "id"))
 
 
 def attribute(resource: JsonValue, name: str) -> JsonValue:

@@ -1,0 +1,41 @@
+"""Ids that are positive whole numbers, as Outreach and Salesloft have them [spec]."""
+
+from collections.abc import Mapping
+
+from service.domain.errors import FieldViolation, Reason, ServiceError
+from service.domain.json_value import JsonValue
+
+DIGITS_MAX = 18
+"""As many as always fit a signed 64-bit integer."""
+
+
+def refuse_bad_ids(vendor: str, ids: Mapping[str, str]) -> None:
+    """Refuse ids of another form, before any of them gets into a URL; `ids` is by request field.
+
+    Raises:
+        ServiceError: INVALID_FIELD, naming each bad id.
+    """
+    violations = tuple(
+        FieldViolation(
+            field, f"Ids of {vendor} are positive whole numbers of at most {DIGITS_MAX} digits."
+        )
+        for field, value in ids.items()
+        if not _is_numeric_id(value)
+    )
+    if violations:
+        raise ServiceError(
+            Reason.INVALID_FIELD, f"The request has ids that are not {vendor}'s.", violations
+        )
+
+
+def read_id(value: JsonValue) -> int | None:
+    """Return an id from an answer, a number or its digits; None for anything else."""
+    if isinstance(value, str):
+        return int(value) if _is_numeric_id(value) else None
+    if isinstance(value, bool) or not isinstance(value, int):
+        return None
+    return value if 0 < value < 10**DIGITS_MAX else None
+
+
+def _is_numeric_id(value: str) -> bool:
+    return value.isascii() and value.isdigit() and value[0] != "0" and len(value) <= DIGITS_MAX

@@ -1,0 +1,325 @@
+"""Settings: read from the environment once, checked in full, and never changed afterwards.
+
+Each setting is one field of `Settings`: the variable is the field's name in capitals after
+`ENGAGEMENT_`. An empty variable counts as one that is not set.
+"""
+
+import base64
+import binascii
+import difflib
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any, Self
+from urllib.parse import urlsplit
+
+from service.domain.connection import Secret
+from service.domain.loopback import is_loopback
+
+PREFIX = "ENGAGEMENT_"
+
+KEY_BYTES = 32
+SECONDS_MAX = 3600.0
+REQUESTS_IN_FLIGHT_MAX = 100_000
+PORT_MAX = 65_535
+LOG_LEVELS = ("debug", "info", "warning", "error")
+
+_DIGITS = re.compile(r"[0-9]{1,9}")
+_KEY_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+
+
+class SettingsError(Exception):
+    """The environment does not make sense; `problems` has a sentence for each thing wrong."""
+
+    def __init__(self, problems: tuple[str, ...]) -> None:
+        super().__init__("\n".join(problems))
+        self.problems = problems
+
+
+@dataclass(frozen=True, slots=True)
+class EncryptionKey:
+    """One key of the ring that protects stored credentials."""
+
+    id: str
+    key: Secret
+    """32 bytes in base64."""
+
+
+def _listen(text: str) -> str:
+    host, _, port = text.rpartition(":")
+    is_bracketed = host.startswith("[") and host.endswith("]")
+    if not _is_number(port, 0, PORT_MAX) or (":" in host) != is_bracketed:
+        raise ValueError("must be host:port, such as 127.0.0.1:50051 or [::1]:50051")
+    if not is_loopback(host.strip("[]")):
+        raise ValueError(
+            "must be a loopback address such as 127.0.0.1: callers are not authenticated yet, so "
+            "the service must not be reachable from other machines"
+        )
+    return text
+
+
+def _keys(text: str) -> tuple[EncryptionKey, ...]:
+    keys = tuple(_key(entry) for entry in text.split(","))
+    if len({key.id for key in keys}) < len(keys):
+        raise ValueError("must not have two keys with the same id")
+    return keys
+
+
+def _key(entry: str) -> EncryptionKey:
+    key_id, _, encoded = entry.strip().partition(":")
+    try:
+        is_key = len(base64.b64decode(encoded, validate=True)) == KEY_BYTES
+    except (binascii.Error, ValueError):
+        is_key = False
+    if not is_key or not _KEY_ID.fullmatch(key_id):
+        raise ValueError(
+            f"must be id:key, several separated by commas; an id is 1 to 64 letters, digits, "
+            f"'.', '_' or '-', a key {KEY_BYTES} random bytes in base64"
+        )
+    return EncryptionKey(key_id, Secret(encoded))
+
+
+def _url(text: str) -> str:
+    if not text.isascii() or not text.isprintable() or " " in text:
+        raise ValueError("must be a URL of printable ASCII characters without spaces")
+    try:
+        parts = urlsplit(text)
+        host, _ = parts.hostname, parts.port
+    except ValueError:
+        raise ValueError("must be a URL") from None
+    if not host or parts.scheme not in {"http", "https"}:
+        raise ValueError("must be a URL that begins with https://")
+    if parts.scheme == "http" and not is_loopback(host):
+        raise ValueError("must begin with https://, since credentials are sent there")
+    if "@" in parts.netloc or "?" in text or "#" in text:
+        raise ValueError("must have no user, query or fragment")
+    return text.rstrip("/")
+
+
+def _flag(text: str) -> bool:
+    if text.lower() not in {"true", "false"}:
+        raise ValueError("must be true or false")
+    return text.lower() == "true"
+
+
+def _log_level(text: str) -> str:
+    if text.lower() not in LOG_LEVELS:
+        raise ValueError(f"must be one of {', '.join(LOG_LEVELS)}")
+    return text.lower()
+
+
+def _seconds(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = -1.0
+    if not 0 <= seconds <= SECONDS_MAX:
+        raise ValueError(f"must be a number of seconds from 0 to {SECONDS_MAX:g}")
+    return seconds
+
+
+def _requests(text: str) -> int:
+    if not _is_number(text, 1, REQUESTS_IN_FLIGHT_MAX):
+        raise ValueError(f"must be a whole number from 1 to {REQUESTS_IN_FLIGHT_MAX}")
+    return int(text)
+
+
+def _is_number(text: str, least: int, most: int) -> bool:
+    return bool(_DIGITS.fullmatch(text)) and least <= int(text) <= most
+
+
+@dataclass(frozen=True, slots=True)
+class _Variable:
+    """How one field is read from the environment, and what the documentation says of it."""
+
+    parse: Callable[[str], object]
+    meaning: str
+    default: str | None = None
+    is_required: bool = False
+
+    def value(self, text: str | None) -> object:
+        """Return the field's value; `text` is None when the variable is not set."""
+        if text is None and self.is_required:
+            raise ValueError(f"is required. {self.meaning}")
+        text = text or self.default
+        return None if text is None else self.parse(text)
+
+    @property
+    def shown_default(self) -> str:
+        """The default as the documentation shows it."""
+        if self.is_required:
+            return "required"
+        return "not set" if self.default is None else f"`{self.default}`"
+
+
+def _setting(default: str, parse: Callable[[str], object], meaning: str) -> dict[str, _Variable]:
+    """Describe a field; the default is in the form that the environment has."""
+    return {"variable": _Variable(parse, meaning, default)}
+
+
+def _optional(parse: Callable[[str], object], meaning: str) -> dict[str, _Variable]:
+    """Describe a field that is None when it is not set."""
+    return {"variable": _Variable(parse, meaning)}
+
+
+def _required(parse: Callable[[str], object], meaning: str) -> dict[str, _Variable]:
+    """Describe a field that must be set."""
+    return {"variable": _Variable(parse, meaning, is_required=True)}
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """All settings, checked."""
+
+    listen: str = field(
+        metadata=_setting(
+            "127.0.0.1:50051",
+            _listen,
+            "Address and port to serve at. Loopback only, since callers are not authenticated yet.",
+        )
+    )
+    database: Path = field(
+        metadata=_setting(
+            "var/engagement.db", Path, "Path of the SQLite file; its folder is made if missing."
+        )
+    )
+    keys: tuple[EncryptionKey, ...] = field(
+        metadata=_required(
+            _keys,
+            "Keys that encrypt stored credentials, as `id:key` separated by commas; a key is "
+            "32 random bytes in base64, and `keys new` makes one. The first encrypts, all decrypt.",
+        )
+    )
+    outreach_api_url: str = field(
+        metadata=_setting("https://api.outreach.io/api/v2", _url, "Base URL of Outreach's API.")
+    )
+    outreach_token_url: str = field(
+        metadata=_setting(
+            "https://api.outreach.io/oauth/token", _url, "Where Outreach's tokens are refreshed."
+        )
+    )
+    outreach_client_id: str | None = field(
+        metadata=_optional(
+            str, "Id of the OAuth app at Outreach; without it tokens are not refreshed."
+        )
+    )
+    outreach_client_secret: Secret | None = field(
+        metadata=_optional(
+            Secret, "Secret of the OAuth app at Outreach; given with the id or not at all."
+        )
+    )
+    salesloft_api_url: str = field(
+        metadata=_setting("https://api.salesloft.com/v2", _url, "Base URL of Salesloft's API.")
+    )
+    salesloft_token_url: str = field(
+        metadata=_setting(
+            "https://accounts.salesloft.com/oauth/token",
+            _url,
+            "Where Salesloft's tokens are refreshed.",
+        )
+    )
+    salesloft_client_id: str | None = field(
+        metadata=_optional(
+            str, "Id of the OAuth app at Salesloft; without it tokens are not refreshed."
+        )
+    )
+    salesloft_client_secret: Secret | None = field(
+        metadata=_optional(
+            Secret, "Secret of the OAuth app at Salesloft; given with the id or not at all."
+        )
+    )
+    apollo_api_url: str = field(
+        metadata=_setting("https://api.apollo.io/api/v1", _url, "Base URL of Apollo's API.")
+    )
+    reflection: bool = field(
+        metadata=_setting(
+            "false", _flag, "Whether clients such as grpcurl can ask the server for its contract."
+        )
+    )
+    log_level: str = field(
+        metadata=_setting("info", _log_level, f"One of {', '.join(LOG_LEVELS)}.")
+    )
+    requests_in_flight_max: int = field(
+        metadata=_setting(
+            "1000", _requests, "Requests that are worked on at once; more are refused."
+        )
+    )
+    drain_delay_seconds: float = field(
+        metadata=_setting(
+            "5",
+            _seconds,
+            "On SIGTERM: from telling health probes until new calls are refused. A second signal "
+            "skips it.",
+        )
+    )
+    grace_seconds: float = field(
+        metadata=_setting(
+            "30", _seconds, "After that: how long running calls may take before they are cut."
+        )
+    )
+    finish_seconds: float = field(
+        metadata=_setting(
+            "35",
+            _seconds,
+            "After that: how long writes that have begun may take, whoever still waits for them.",
+        )
+    )
+
+    @classmethod
+    def from_environment(cls, environ: Mapping[str, str]) -> Self:
+        """Read every setting.
+
+        Raises:
+            SettingsError: naming everything that is wrong, unknown variables included.
+        """
+        given = {
+            name: text.strip()
+            for name, text in environ.items()
+            if name.startswith(PREFIX) and text.strip()
+        }
+        problems = _unknown_names(environ)
+        values: dict[str, Any] = {}
+        for name, (field_name, variable) in _VARIABLES.items():
+            try:
+                values[field_name] = variable.value(given.get(name))
+            except ValueError as error:
+                problems.append(f"{name} {str(error).removesuffix('.')}.")
+        problems += _half_given_apps(given)
+        if problems:
+            raise SettingsError(tuple(problems))
+        return cls(**values)
+
+
+_VARIABLES: Mapping[str, tuple[str, _Variable]] = {
+    f"{PREFIX}{each.name.upper()}": (each.name, each.metadata["variable"])
+    for each in fields(Settings)
+}
+
+
+def settings_table() -> str:
+    """Return the list of settings as rows of Markdown: variable, default, meaning."""
+    return "\n".join(
+        f"| `{name}` | {variable.shown_default} | {variable.meaning} |"
+        for name, (_, variable) in _VARIABLES.items()
+    )
+
+
+def _unknown_names(environ: Mapping[str, str]) -> list[str]:
+    problems = []
+    for name in sorted(environ.keys() - _VARIABLES.keys()):
+        if not name.startswith(PREFIX):
+            continue
+        (nearest,) = difflib.get_close_matches(name, _VARIABLES, n=1, cutoff=0)
+        problems.append(f"{name} is no setting; the nearest that is one is {nearest}.")
+    return problems
+
+
+def _half_given_apps(given: Mapping[str, str]) -> list[str]:
+    problems = []
+    for provider in ("OUTREACH", "SALESLOFT"):
+        names = {f"{PREFIX}{provider}_CLIENT_ID", f"{PREFIX}{provider}_CLIENT_SECRET"}
+        missing = names - given.keys()
+        if len(missing) == 1:
+            problems.append(f"{missing.pop()} is missing; give both {' and '.join(sorted(names))}.")
+    return problems

@@ -1,0 +1,71 @@
+"""What a call says beside its message: whose connection it is for, and how long there is."""
+
+import re
+from collections.abc import Collection
+from typing import Any, TypeAlias, cast
+
+import grpc
+
+from service.domain.errors import FieldViolation, Reason, ServiceError
+from service.domain.step import ConnectionKey, ProviderName
+
+CUSTOMER_ID_HEADER = "x-customer-id"
+PROVIDER_NAME_HEADER = "x-provider-name"
+CUSTOMER_ID_CHARACTERS_MAX = 256
+
+_CUSTOMER_ID = re.compile(rf"[!-~]{{1,{CUSTOMER_ID_CHARACTERS_MAX}}}")
+_CUSTOMER_ID_RULE = (
+    f"Must be 1 to {CUSTOMER_ID_CHARACTERS_MAX} printable ASCII characters without spaces."
+)
+_PROVIDERS = {provider.value: provider for provider in ProviderName}
+_PROVIDER_RULE = f"Must be one of {', '.join(_PROVIDERS)}, in any case."
+
+Metadata: TypeAlias = Collection[tuple[str, str | bytes]]
+"""Names in lower case, as gRPC gives them."""
+
+
+def read_connection_key(metadata: Metadata) -> ConnectionKey:
+    """Return whose connection at which provider a call is for.
+
+    Raises:
+        ServiceError: METADATA_INVALID, naming every entry that is wrong, or PROVIDER_UNKNOWN when
+            nothing else is.
+    """
+    violations: list[FieldViolation] = []
+    customer_id = _only_value(metadata, CUSTOMER_ID_HEADER, violations)
+    provider_name = _only_value(metadata, PROVIDER_NAME_HEADER, violations)
+    if customer_id is not None and not _CUSTOMER_ID.fullmatch(customer_id):
+        violations.append(_violation(CUSTOMER_ID_HEADER, _CUSTOMER_ID_RULE))
+    reason = Reason.METADATA_INVALID if violations else Reason.PROVIDER_UNKNOWN
+    provider = _PROVIDERS.get(provider_name.lower()) if provider_name is not None else None
+    if provider_name is not None and provider is None:
+        violations.append(_violation(PROVIDER_NAME_HEADER, _PROVIDER_RULE))
+    if violations:
+        sentences = " ".join(f"{each.field}: {each.description}" for each in violations)
+        raise ServiceError(reason, sentences, tuple(violations))
+    assert customer_id is not None
+    assert provider is not None
+    return ConnectionKey(customer_id, provider)
+
+
+def deadline_seconds(context: grpc.aio.ServicerContext[Any, Any]) -> float | None:
+    """Return the seconds left until the caller's deadline; None when the caller gave none."""
+    # The stubs say that it is never None; without a deadline it is.
+    return cast("float | None", context.time_remaining())
+
+
+def _only_value(metadata: Metadata, header: str, violations: list[FieldViolation]) -> str | None:
+    """Return the one value of a header; else note what is wrong and return None."""
+    values = [value for name, value in metadata if name == header]
+    if len(values) > 1:
+        violations.append(_violation(header, f"Given {len(values)} times; give it exactly once."))
+        return None
+    if not values or not values[0]:
+        violations.append(_violation(header, "Required."))
+        return None
+    value = values[0]
+    return value if isinstance(value, str) else value.decode("latin-1")
+
+
+def _violation(header: str, description: str) -> FieldViolation:
+    return FieldViolation(f"metadata.{header}", description)

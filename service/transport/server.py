@@ -1,0 +1,199 @@
+"""The gRPC server: every limit set on purpose, health, reflection, signals, and an orderly stop."""
+
+import asyncio
+import signal
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+
+import grpc
+import structlog
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
+
+from engagement.v1 import sequence_step_service_pb2
+from engagement.v1.sequence_step_service_pb2_grpc import add_SequenceStepServiceServicer_to_server
+from service.transport.sequence_step_servicer import SequenceStepServicer
+from service.transport.status_boundary import StatusBoundary
+
+SERVICE_NAME = sequence_step_service_pb2.DESCRIPTOR.services_by_name[
+    "SequenceStepService"
+].full_name
+
+MESSAGE_BYTES_MAX = 2 * 1024 * 1024
+ANSWER_BYTES_MAX = 4 * 1024 * 1024
+"""What clients take by default; no answer comes near it."""
+
+METADATA_BYTES_SOFT_MAX = 8 * 1024
+METADATA_BYTES_MAX = 16 * 1024
+STREAMS_PER_CONNECTION_MAX = 1000
+OTHER_CALLS_MAX = 10_000
+"""Calls at once beyond the requests that the application admits: probes, and those it refuses with
+a clear error. Above it the library refuses without one."""
+
+KEEPALIVE_MS = 60_000
+KEEPALIVE_TIMEOUT_MS = 20_000
+CLIENT_PING_INTERVAL_MS_MIN = 10_000
+"""Clients are told 30 seconds; who pings more often than this is disconnected."""
+
+CLIENT_PING_STRIKES_MAX = 2
+
+CONNECTION_IDLE_MS_MAX = 15 * 60_000
+CONNECTION_AGE_MS_MAX = 30 * 60_000
+"""Connections are renewed so that callers find new replicas."""
+
+CONNECTION_AGE_GRACE_MS = 150_000
+"""Longer than the longest request."""
+
+_OPTIONS = (
+    # With it a second process could have the same port, and half of the connections.
+    ("grpc.so_reuseport", 0),
+    ("grpc.max_receive_message_length", MESSAGE_BYTES_MAX),
+    ("grpc.max_send_message_length", ANSWER_BYTES_MAX),
+    ("grpc.max_metadata_size", METADATA_BYTES_SOFT_MAX),
+    ("grpc.absolute_max_metadata_size", METADATA_BYTES_MAX),
+    ("grpc.max_concurrent_streams", STREAMS_PER_CONNECTION_MAX),
+    ("grpc.keepalive_time_ms", KEEPALIVE_MS),
+    ("grpc.keepalive_timeout_ms", KEEPALIVE_TIMEOUT_MS),
+    ("grpc.keepalive_permit_without_calls", 1),
+    ("grpc.http2.max_pings_without_data", 0),
+    ("grpc.http2.min_recv_ping_interval_without_data_ms", CLIENT_PING_INTERVAL_MS_MIN),
+    ("grpc.http2.max_ping_strikes", CLIENT_PING_STRIKES_MAX),
+    ("grpc.max_connection_idle_ms", CONNECTION_IDLE_MS_MAX),
+    ("grpc.max_connection_age_ms", CONNECTION_AGE_MS_MAX),
+    ("grpc.max_connection_age_grace_ms", CONNECTION_AGE_GRACE_MS),
+)
+
+STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+
+_log = structlog.get_logger()
+
+
+class ListenError(Exception):
+    """The server's address cannot be had; the text is for a person."""
+
+
+@dataclass(frozen=True, slots=True)
+class StopTimes:
+    """How long each stage of stopping may take, in seconds."""
+
+    drain_delay_seconds: float
+    """From telling probes until new calls are refused."""
+
+    grace_seconds: float
+    """For running calls to end before they are cut."""
+
+    finish_seconds: float
+    """For what the application runs beyond its calls."""
+
+
+class GrpcServer:
+    """The server of `SequenceStepService`; to be made inside the running loop."""
+
+    def __init__(
+        self, servicer: SequenceStepServicer, *, requests_in_flight_max: int, reflects: bool
+    ) -> None:
+        self._server = grpc.aio.server(
+            interceptors=(StatusBoundary(),),
+            options=_OPTIONS,
+            maximum_concurrent_rpcs=requests_in_flight_max + OTHER_CALLS_MAX,
+        )
+        self._health = health.aio.HealthServicer()
+        # The functions that protoc makes have no types.
+        add_SequenceStepServiceServicer_to_server(servicer, self._server)  # type: ignore[no-untyped-call]
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
+        if reflects:
+            names = (SERVICE_NAME, health.SERVICE_NAME, reflection.SERVICE_NAME)
+            reflection.enable_server_reflection(names, self._server)
+
+    async def start(self, address: str) -> int:
+        """Serve at `address` (`host:port`) and return the port, which may have been given as 0.
+
+        Health says NOT_SERVING until this is done.
+
+        Raises:
+            ListenError: the address is taken, or is none of this machine's.
+        """
+        await self._set_health(health_pb2.HealthCheckResponse.NOT_SERVING)
+        try:
+            port = self._server.add_insecure_port(address)
+        except RuntimeError as error:
+            raise ListenError(
+                f"Cannot listen at {address}: another process has that port, or the address is "
+                "none of this machine's."
+            ) from error
+        await self._server.start()
+        await self._set_health(health_pb2.HealthCheckResponse.SERVING)
+        return port
+
+    async def stop(
+        self,
+        times: StopTimes,
+        finish: Callable[[float], Awaitable[None]],
+        hurry: asyncio.Event,
+    ) -> None:
+        """Stop in the order that loses no call; `hurry` ends the wait for load balancers.
+
+        Probes are told first; then, once load balancers have had time to see it, new calls are
+        refused and running ones get their grace; then `finish` waits, for the seconds it is given,
+        for what the application runs whoever listens, which gRPC does not wait for.
+        """
+        await self._health.enter_graceful_shutdown()
+        await _wait(hurry, times.drain_delay_seconds)
+        await self._server.stop(times.grace_seconds)
+        await finish(times.finish_seconds)
+
+    async def ended(self) -> None:
+        """Wait until the server has stopped, by `stop` or by itself.
+
+        Raises:
+            Exception: whatever made the library's serving task fail.
+        """
+        await self._server.wait_for_termination()
+
+    async def _set_health(self, status: int) -> None:
+        for name in ("", SERVICE_NAME):
+            await self._health.set(name, status)
+
+
+async def serve_until_stopped(
+    server: GrpcServer, times: StopTimes, finish: Callable[[float], Awaitable[None]]
+) -> None:
+    """Wait for SIGTERM or SIGINT, then stop `server`; a second signal skips the drain delay.
+
+    What the application has open can be closed when this returns.
+    """
+    with _stop_signals() as (stop, hurry):
+        # Not to be cancelled: that would break the library's own waiting for its end.
+        ended = asyncio.create_task(server.ended())
+        stopping = asyncio.create_task(stop.wait())
+        await asyncio.wait((ended, stopping), return_when=asyncio.FIRST_COMPLETED)
+        stopping.cancel()
+        _log.info("stopping")
+        await server.stop(times, finish, hurry)
+        await ended
+        _log.info("stopped")
+
+
+@contextmanager
+def _stop_signals() -> Iterator[tuple[asyncio.Event, asyncio.Event]]:
+    """Turn signals into events: the first into the one, any after it into the other."""
+    loop = asyncio.get_running_loop()
+    first, second = asyncio.Event(), asyncio.Event()
+
+    def received() -> None:
+        (second if first.is_set() else first).set()
+
+    for number in STOP_SIGNALS:
+        loop.add_signal_handler(number, received)
+    try:
+        yield first, second
+    finally:
+        for number in STOP_SIGNALS:
+            loop.remove_signal_handler(number)
+
+
+async def _wait(event: asyncio.Event, seconds: float) -> None:
+    with suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            await event.wait()

@@ -1,0 +1,168 @@
+"""The one place where a failed call becomes a status, whatever made it fail.
+
+grpc.aio answers an exception with UNKNOWN and the exception's text, bytes that do not parse and a
+handler's wrong return value likewise, and a cancellation that the caller did not ask for with
+nothing at all, so that the caller hangs. Here each of these ends in one clean status, and in one
+line in the log.
+"""
+
+import asyncio
+import uuid
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any, TypeAlias, cast
+
+import grpc
+from google.protobuf import descriptor_pool
+from google.protobuf.descriptor import Descriptor
+from google.protobuf.message import DecodeError, Message
+
+from service.domain.errors import Reason, ServiceError
+from service.transport.access_log import CallEntry, current_call
+from service.transport.call_metadata import deadline_seconds
+from service.transport.status import to_wire_status
+
+REQUEST_BYTES_MAX = 768 * 1024
+"""Of a whole request. gRPC's own limit is higher, so that this one's clear error is what a caller
+meets first."""
+
+INTERNAL_MESSAGE = (
+    "The service failed in a way that it should not. Its operators find the cause by the error id."
+)
+
+_Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
+_Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
+
+
+class StatusBoundary(grpc.aio.ServerInterceptor):
+    """Answers every way in which a unary handler can fail with one clean status."""
+
+    def __init__(self) -> None:
+        self._guarded: dict[str, _Handler] = {}
+
+    async def intercept_service(
+        self,
+        continuation: "Callable[[grpc.HandlerCallDetails], Awaitable[_Handler | None]]",
+        handler_call_details: grpc.HandlerCallDetails,
+    ) -> "_Handler | None":
+        """Return the method's handler, wrapped if it is unary, unwrapped if it is a stream."""
+        handler = await continuation(handler_call_details)
+        if handler is None or handler.unary_unary is None:
+            return handler
+        name = handler_call_details.method
+        guarded = self._guarded.get(name)
+        if guarded is None:
+            guarded = self._guarded[name] = _guard(name.removeprefix("/"), handler)
+        return guarded
+
+
+@dataclass(frozen=True, slots=True)
+class _Method:
+    """A unary method, with the parsing and serializing that gRPC would do outside of any guard."""
+
+    name: str
+    parse: Callable[[bytes], Message]
+    handle: Callable[[Message, _Context], Awaitable[object]]
+    answer_type: Descriptor
+
+    async def answer(self, raw: bytes, context: _Context) -> bytes:
+        """Serve one call.
+
+        Raises:
+            ServiceError: REQUEST_TOO_LARGE, INVALID_FIELD for bytes that are no message, or
+                whatever the handler raises.
+        """
+        answer = await self.handle(self._request(raw), context)
+        # Serializing by the wrong class succeeds, and the caller would read nonsense.
+        if not isinstance(answer, Message) or answer.DESCRIPTOR is not self.answer_type:
+            raise TypeError(f"{self.name} answered with {type(answer).__name__}")
+        return answer.SerializeToString()
+
+    def _request(self, raw: bytes) -> Message:
+        if len(raw) > REQUEST_BYTES_MAX:
+            raise ServiceError(
+                Reason.REQUEST_TOO_LARGE,
+                f"The request has {len(raw)} bytes; at most {REQUEST_BYTES_MAX} are taken.",
+            )
+        try:
+            return self.parse(raw)
+        except DecodeError:
+            raise ServiceError(
+                Reason.INVALID_FIELD,
+                f"The request is no valid message of {self.name}: its bytes do not parse, a text "
+                "is not UTF-8, or it is nested too deep.",
+            ) from None
+
+
+def _guard(name: str, handler: _Handler) -> _Handler:
+    """Wrap a unary handler; the wrapper does the parsing and serializing itself."""
+    assert handler.request_deserializer is not None
+    found = descriptor_pool.Default().FindMethodByName(name.replace("/", "."))
+    method = _Method(
+        name=name,
+        parse=handler.request_deserializer,
+        # The stubs call handlers synchronous; on an asyncio server they are coroutine functions.
+        handle=cast("Callable[[Message, _Context], Awaitable[object]]", handler.unary_unary),
+        answer_type=found.output_type,
+    )
+
+    async def guarded(raw: bytes, context: _Context) -> bytes:
+        entry = CallEntry(name, deadline_seconds(context))
+        current_call.set(entry)
+        outcome = await _outcome(method, raw, context, entry)
+        if isinstance(outcome, ServiceError):
+            entry.write_failure(outcome)
+            status = to_wire_status(outcome, entry.provider)
+            await context.abort(status.code, status.message, status.trailing_metadata)
+        entry.write_success()
+        return outcome
+
+    return grpc.unary_unary_rpc_method_handler(guarded)
+
+
+async def _outcome(
+    method: _Method, raw: bytes, context: _Context, entry: CallEntry
+) -> bytes | ServiceError:
+    """Return the serialized answer, or the error to answer with.
+
+    Raises:
+        AbortError: the handler has ended the call by itself.
+        CancelledError: nobody waits for an answer.
+    """
+    try:
+        return await method.answer(raw, context)
+    except grpc.aio.AbortError:
+        entry.write_ended(context.code())
+        raise
+    except asyncio.CancelledError as error:
+        if _is_cancelled_from_outside():
+            entry.write_ended(_code_of_leaving(context))
+            raise
+        return _internal(error)
+    except ServiceError as error:
+        return _internal(error) if error.reason is Reason.INTERNAL else error
+    except (Exception, BaseExceptionGroup) as error:  # noqa: BLE001 - nothing may pass
+        return _internal(error)
+
+
+def _internal(cause: BaseException) -> ServiceError:
+    """Return an error that tells the caller nothing but an id, and the log the cause."""
+    error = ServiceError(Reason.INTERNAL, INTERNAL_MESSAGE, metadata={"errorId": uuid.uuid4().hex})
+    error.__cause__ = cause
+    return error
+
+
+def _is_cancelled_from_outside() -> bool:
+    """Whether gRPC cancelled this task: the caller left, its deadline passed, or we are stopping.
+
+    Otherwise something that the handler waited for was cancelled.
+    """
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
+
+
+def _code_of_leaving(context: _Context) -> grpc.StatusCode:
+    left_seconds = deadline_seconds(context)
+    if left_seconds is not None and left_seconds <= 0:
+        return grpc.StatusCode.DEADLINE_EXCEEDED
+    return grpc.StatusCode.CANCELLED

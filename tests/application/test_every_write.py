@@ -1,0 +1,153 @@
+"""Every outcome of every write of every plan, and what the caller is told: the exhaustive table."""
+
+import asyncio
+import enum
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import replace
+
+import pytest
+
+from service.domain.provider_call import ProviderRequest
+from tests.application import plans
+from tests.application.faults import Effect, Fault, When, all_faults
+from tests.application.plans import PlanKind
+from tests.application.promises import broken_promises, unsafe_repeats
+from tests.application.scripted_http import WORKS, Happening, answer
+from tests.application.virtual_time import on_virtual_time
+from tests.application.world import World
+
+SETTLE_SECONDS = 120
+
+
+class Look(enum.Enum):
+    """What the provider shows when an unclear write is looked for."""
+
+    WORKS = "what is there"
+    FAILS = "nothing: every read fails"
+    TWIN = "an equal step too, that somebody else made just now"
+    STRANGER = "another step too, that somebody else made just now"
+
+
+TWIN = "OK, with the twin"
+"""An equal step that is the only new one is taken for ours: nothing tells them apart."""
+
+SAYS_AFTER_LOOK = {
+    (Look.WORKS, When.AT_ONCE): "OK",
+    (Look.WORKS, When.SOON): "OK",
+    (Look.WORKS, When.LATE): "OUTCOME_UNKNOWN",
+    (Look.WORKS, When.NEVER): "OUTCOME_UNKNOWN",
+    (Look.TWIN, When.AT_ONCE): "OUTCOME_UNKNOWN",
+    (Look.TWIN, When.SOON): TWIN,
+    (Look.TWIN, When.LATE): TWIN,
+    (Look.TWIN, When.NEVER): TWIN,
+    **{(Look.FAILS, when): "OUTCOME_UNKNOWN" for when in When},
+    **{(Look.STRANGER, when): "OUTCOME_UNKNOWN" for when in When},
+}
+
+REPEATED_AFTER = {
+    "template": {Effect.ACCEPTED, Effect.LOST},
+    "message": {Effect.LOST},
+    "step": set[Effect](),
+    "link": set[Effect](),
+}
+"""A second template or a second PUT does no harm; a second step or link would."""
+
+
+def expected_answer(plan: PlanKind, kind: str, fault: Fault, look: Look) -> str:
+    """Return what the caller must be told."""
+    effect = fault.effect
+    if effect is Effect.DONE and kind == "step" and not plan.step_with_id:
+        effect = Effect.ACCEPTED
+    if effect is Effect.DONE:
+        return "OK"
+    if effect is Effect.REFUSED:
+        is_left = kind == "link" or (kind == "message" and fault.is_blocking)
+        return "STEP_INCOMPLETE" if is_left else fault.reason
+    if kind in {"template", "message"}:
+        return "OK"
+    return SAYS_AFTER_LOOK[look, fault.when]
+
+
+def expected_sends(kind: str, fault: Fault) -> int:
+    """Return how often the write must have been sent."""
+    if fault.effect is Effect.DONE or fault.effect in REPEATED_AFTER[kind]:
+        return len(fault.script) + 1
+    return len(fault.script)
+
+
+async def problems_of(plan: PlanKind, kind: str, fault: Fault, look: Look) -> list[str]:
+    """Run one case and say what is wrong with its end."""
+    world = World(plan.provider)
+    if plan.provider is not plans.SALESLOFT:
+        await world.create(plan.step)  # An equal step that was there before confuses nobody.
+    before = world.vendor.step_ids(world.vendor.sequence_id)
+    world.http.sent.clear()
+    twins: set[str] = set()
+    resource = plan.writes[kind]
+    world.http.script[resource] = _with_somebody_else(world, plan, fault, look, twins)
+    outcome = await world.create(plan.step)
+    await asyncio.sleep(SETTLE_SECONDS)
+    new = world.vendor.step_ids(world.vendor.sequence_id) - before - twins
+    expected = expected_answer(plan, kind, fault, look)
+    says = TWIN if outcome.says == "OK" and outcome.step_id in twins else outcome.says
+    problems = [
+        *broken_promises(world, plan, outcome, new, twins),
+        *unsafe_repeats(world.http.sent),
+    ]
+    if says != expected:
+        problems.append(f"says {says} instead of {expected}: {outcome.end}")
+    sends = world.http.writes.count(resource)
+    if sends != expected_sends(kind, fault):
+        problems.append(f"sent {sends} times instead of {expected_sends(kind, fault)}")
+    return problems
+
+
+def _with_somebody_else(
+    world: World, plan: PlanKind, fault: Fault, look: Look, twins: set[str]
+) -> list[Happening]:
+    def act(request: ProviderRequest) -> None:
+        if look is Look.FAILS:
+            world.http.always[plans.LIST_OF_STEPS[plan.provider]] = Happening(answer(500))
+            world.http.always["GET /sequenceTemplates"] = Happening(answer(500))
+        elif look in {Look.TWIN, Look.STRANGER}:
+            before = world.vendor.step_ids(world.vendor.sequence_id)
+            world.vendor.handle(request)
+            (twin,) = world.vendor.step_ids(world.vendor.sequence_id) - before
+            twins.add(twin)
+            if look is Look.STRANGER:
+                world.vendor.alter(twin)
+
+    *first, last = fault.script or (WORKS,)
+    return [*first, replace(last, meanwhile=act)]
+
+
+def _cases(plan: PlanKind, kind: str) -> Iterator[tuple[Fault, Look]]:
+    for fault in all_faults():
+        if fault.outreach_only and plan.provider is not plans.OUTREACH:
+            continue
+        if kind == "message" and fault.effect is Effect.ACCEPTED and fault.when is not When.AT_ONCE:
+            continue  # A 2xx for a PUT with full content is believed: it needs no id.
+        yield fault, Look.WORKS
+        yield fault, Look.FAILS
+        if kind == "step":
+            yield fault, Look.TWIN
+            yield fault, Look.STRANGER
+
+
+@pytest.mark.parametrize(
+    ("plan", "kind"),
+    [(plan, kind) for plan in plans.ALL for kind in plan.writes],
+    ids=lambda value: value.name if isinstance(value, PlanKind) else value,
+)
+@on_virtual_time
+async def test_every_outcome(plan: PlanKind, kind: str) -> None:
+    cases = list(_cases(plan, kind))
+    failed = {}
+    for fault, look in cases:
+        problems = await problems_of(plan, kind, fault, look)
+        if problems:
+            failed[f"{fault.name} / {look.name}"] = problems
+    print(f"{plan.name}, {kind}: {len(cases)} cases")  # noqa: T201 - for the reader
+    words = Counter(problem for problems in failed.values() for problem in problems)
+    assert not failed, f"{len(failed)} of {len(cases)}: {words.most_common(5)}"

@@ -1,0 +1,245 @@
+"""The environment as settings: defaults, forms, and every problem at once."""
+
+import base64
+from pathlib import Path
+
+import pytest
+
+from service.domain.connection import Secret
+from service.settings import EncryptionKey, Settings, SettingsError, settings_table
+
+KEY = base64.b64encode(bytes(range(32))).decode()
+OTHER_KEY = base64.b64encode(bytes(32)).decode()
+ENOUGH = {"ENGAGEMENT_KEYS": f"k1:{KEY}"}
+
+
+def problems(**environ: str) -> tuple[str, ...]:
+    """What is said of these variables, beside what suffices."""
+    named = {f"ENGAGEMENT_{name}": text for name, text in environ.items()}
+    with pytest.raises(SettingsError) as failed:
+        Settings.from_environment(ENOUGH | named)
+    return failed.value.problems
+
+
+def read(**environ: str) -> Settings:
+    named = {f"ENGAGEMENT_{name}": text for name, text in environ.items()}
+    return Settings.from_environment(ENOUGH | named)
+
+
+def test_the_defaults() -> None:
+    assert Settings.from_environment(ENOUGH | {"PATH": "/bin"}) == Settings(
+        listen="127.0.0.1:50051",
+        database=Path("var/engagement.db"),
+        keys=(EncryptionKey("k1", Secret(KEY)),),
+        outreach_api_url="https://api.outreach.io/api/v2",
+        outreach_token_url="https://api.outreach.io/oauth/token",
+        outreach_client_id=None,
+        outreach_client_secret=None,
+        salesloft_api_url="https://api.salesloft.com/v2",
+        salesloft_token_url="https://accounts.salesloft.com/oauth/token",
+        salesloft_client_id=None,
+        salesloft_client_secret=None,
+        apollo_api_url="https://api.apollo.io/api/v1",
+        reflection=False,
+        log_level="info",
+        requests_in_flight_max=1000,
+        drain_delay_seconds=5.0,
+        grace_seconds=30.0,
+        finish_seconds=35.0,
+    )
+
+
+def test_what_is_set_counts_and_what_is_empty_does_not() -> None:
+    settings = read(
+        LISTEN="[::1]:0",
+        DATABASE="/srv/x.db",
+        KEYS=f"new:{OTHER_KEY}, old:{KEY}",
+        OUTREACH_API_URL="http://127.0.0.1:8000/outreach/",
+        APOLLO_API_URL="http://[::1]:8000",
+        SALESLOFT_CLIENT_ID="id",
+        SALESLOFT_CLIENT_SECRET="hush",
+        REFLECTION="True",
+        LOG_LEVEL=" DEBUG ",
+        REQUESTS_IN_FLIGHT_MAX="1",
+        DRAIN_DELAY_SECONDS="0",
+        GRACE_SECONDS="0.5",
+        FINISH_SECONDS="",
+    )
+
+    assert settings.listen == "[::1]:0"
+    assert settings.database == Path("/srv/x.db")
+    assert [key.id for key in settings.keys] == ["new", "old"]
+    assert settings.outreach_api_url == "http://127.0.0.1:8000/outreach"
+    assert settings.apollo_api_url == "http://[::1]:8000"
+    assert settings.salesloft_client_id == "id"
+    assert settings.salesloft_client_secret == Secret("hush")
+    assert settings.reflection is True
+    assert settings.log_level == "debug"
+    assert settings.requests_in_flight_max == 1
+    assert settings.drain_delay_seconds == 0
+    assert settings.grace_seconds == 0.5
+    assert settings.finish_seconds == 35
+
+
+@pytest.mark.parametrize("listen", ["127.0.0.1:50051", "127.8.9.1:1", "localhost:65535", "[::1]:1"])
+def test_loopback_addresses_can_be_served_at(listen: str) -> None:
+    assert read(LISTEN=listen).listen == listen
+
+
+@pytest.mark.parametrize(
+    "listen",
+    ["0.0.0.0:50051", "[::]:50051", "10.0.0.1:50051", "[::ffff:10.0.0.1]:1", "example.com:1", ":1"],
+)
+def test_addresses_that_other_machines_reach_are_refused(listen: str) -> None:
+    (problem,) = problems(LISTEN=listen)
+
+    assert problem.startswith("ENGAGEMENT_LISTEN must be a loopback address such as 127.0.0.1:")
+    assert "callers are not authenticated yet" in problem
+
+
+@pytest.mark.parametrize(
+    "listen", ["50051", "127.0.0.1", "127.0.0.1:", "127.0.0.1:65536", "127.0.0.1:x", "::1:50051"]
+)
+def test_what_is_no_address_is_refused(listen: str) -> None:
+    assert problems(LISTEN=listen) == (
+        "ENGAGEMENT_LISTEN must be host:port, such as 127.0.0.1:50051 or [::1]:50051.",
+    )
+
+
+def test_keys_are_required() -> None:
+    with pytest.raises(SettingsError, match="^ENGAGEMENT_KEYS is required\\. Keys that encrypt"):
+        Settings.from_environment({"ENGAGEMENT_KEYS": " "})
+
+
+@pytest.mark.parametrize(
+    "keys",
+    [
+        pytest.param(KEY, id="no_id"),
+        pytest.param(f":{KEY}", id="empty_id"),
+        pytest.param(f"k 1:{KEY}", id="space_in_the_id"),
+        pytest.param("k1:", id="no_key"),
+        pytest.param("k1:not base64!", id="not_base64"),
+        pytest.param(f"k1:{base64.b64encode(bytes(31)).decode()}", id="31_bytes"),
+        pytest.param(f"k1:{base64.b64encode(bytes(33)).decode()}", id="33_bytes"),
+        pytest.param(f"k1:{KEY}é", id="not_ascii"),
+        pytest.param(f"k1:{KEY},", id="comma_at_the_end"),
+        pytest.param(f"k1:{KEY},k2:short", id="second_is_wrong"),
+    ],
+)
+def test_keys_of_another_form_are_refused_without_showing_them(keys: str) -> None:
+    (problem,) = problems(KEYS=keys)
+
+    assert problem.startswith("ENGAGEMENT_KEYS must be id:key, several separated by commas;")
+    assert KEY not in problem
+
+
+def test_two_keys_with_one_id_are_refused() -> None:
+    assert problems(KEYS=f"k1:{KEY},k1:{OTHER_KEY}") == (
+        "ENGAGEMENT_KEYS must not have two keys with the same id.",
+    )
+
+
+@pytest.mark.parametrize(
+    ("url", "problem"),
+    [
+        ("http://api.outreach.io/api/v2", "must begin with https://, since credentials are sent"),
+        ("http://127.0.0.1.example.com", "must begin with https://, since credentials are sent"),
+        ("api.outreach.io", "must be a URL that begins with https://"),
+        ("https://", "must be a URL that begins with https://"),
+        ("ftp://api.outreach.io", "must be a URL that begins with https://"),
+        ("https://user:hush@api.outreach.io", "must have no user, query or fragment"),
+        ("https://@api.outreach.io", "must have no user, query or fragment"),
+        ("https://api.outreach.io?x=1", "must have no user, query or fragment"),
+        ("https://api.outreach.io?", "must have no user, query or fragment"),
+        ("https://api.outreach.io#x", "must have no user, query or fragment"),
+        ("https://api.outreach.io:port", "must be a URL"),
+        ("https://[::1", "must be a URL"),
+        ("https://api.outreach.io/a b", "must be a URL of printable ASCII characters"),
+        ("https://api.outreach.io/a\nb", "must be a URL of printable ASCII characters"),
+        ("https://äpi.outreach.io", "must be a URL of printable ASCII characters"),
+    ],
+)
+def test_urls_that_credentials_must_not_be_sent_to_are_refused(url: str, problem: str) -> None:
+    (said,) = problems(OUTREACH_API_URL=url)
+
+    assert said.startswith(f"ENGAGEMENT_OUTREACH_API_URL {problem}")
+    assert "hush" not in said
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "problem"),
+    [
+        ("REFLECTION", "yes", "must be true or false."),
+        ("LOG_LEVEL", "loud", "must be one of debug, info, warning, error."),
+        ("REQUESTS_IN_FLIGHT_MAX", "0", "must be a whole number from 1 to 100000."),
+        ("REQUESTS_IN_FLIGHT_MAX", "100001", "must be a whole number from 1 to 100000."),
+        ("REQUESTS_IN_FLIGHT_MAX", "1.5", "must be a whole number from 1 to 100000."),
+        ("REQUESTS_IN_FLIGHT_MAX", "9" * 5000, "must be a whole number from 1 to 100000."),
+        ("GRACE_SECONDS", "-1", "must be a number of seconds from 0 to 3600."),
+        ("GRACE_SECONDS", "nan", "must be a number of seconds from 0 to 3600."),
+        ("GRACE_SECONDS", "inf", "must be a number of seconds from 0 to 3600."),
+        ("GRACE_SECONDS", "5s", "must be a number of seconds from 0 to 3600."),
+    ],
+)
+def test_other_forms_are_refused(name: str, text: str, problem: str) -> None:
+    assert problems(**{name: text}) == (f"ENGAGEMENT_{name} {problem}",)
+
+
+def test_an_unknown_variable_is_a_problem_even_when_it_is_empty() -> None:
+    assert problems(LISTN="x", OUTREACH_URL="") == (
+        "ENGAGEMENT_LISTN is no setting; the nearest that is one is ENGAGEMENT_LISTEN.",
+        "ENGAGEMENT_OUTREACH_URL is no setting; the nearest that is one is "
+        "ENGAGEMENT_OUTREACH_API_URL.",
+    )
+
+
+@pytest.mark.parametrize("provider", ["OUTREACH", "SALESLOFT"])
+def test_half_an_oauth_application_is_refused(provider: str) -> None:
+    both = f"give both ENGAGEMENT_{provider}_CLIENT_ID and ENGAGEMENT_{provider}_CLIENT_SECRET."
+
+    assert problems(**{f"{provider}_CLIENT_ID": "id"}) == (
+        f"ENGAGEMENT_{provider}_CLIENT_SECRET is missing; {both}",
+    )
+    assert problems(**{f"{provider}_CLIENT_SECRET": "hush"}) == (
+        f"ENGAGEMENT_{provider}_CLIENT_ID is missing; {both}",
+    )
+
+
+def test_every_problem_is_told_at_once() -> None:
+    with pytest.raises(SettingsError) as failed:
+        Settings.from_environment(
+            {
+                "ENGAGEMENT_LISTEN": "0.0.0.0:1",
+                "ENGAGEMENT_REFLECTION": "maybe",
+                "ENGAGEMENT_COLOUR": "blue",
+                "ENGAGEMENT_OUTREACH_CLIENT_ID": "id",
+            }
+        )
+
+    first_words = [problem.split()[0] for problem in failed.value.problems]
+    assert first_words == [
+        "ENGAGEMENT_COLOUR",
+        "ENGAGEMENT_LISTEN",
+        "ENGAGEMENT_KEYS",
+        "ENGAGEMENT_REFLECTION",
+        "ENGAGEMENT_OUTREACH_CLIENT_SECRET",
+    ]
+    assert str(failed.value).splitlines() == list(failed.value.problems)
+
+
+def test_settings_do_not_print_their_secrets() -> None:
+    settings = read(OUTREACH_CLIENT_ID="id", OUTREACH_CLIENT_SECRET="hush")
+
+    assert KEY not in repr(settings)
+    assert "hush" not in repr(settings)
+
+
+def test_the_table_for_the_documentation_has_a_row_for_each_setting() -> None:
+    rows = [[cell.strip() for cell in row.split("|")] for row in settings_table().splitlines()]
+
+    assert len(rows) == 18
+    assert all(len(row) == 5 and row[3] for row in rows)
+    cells = {row[1]: row[2] for row in rows}
+    assert cells["`ENGAGEMENT_LISTEN`"] == "`127.0.0.1:50051`"
+    assert cells["`ENGAGEMENT_KEYS`"] == "required"
+    assert cells["`ENGAGEMENT_OUTREACH_CLIENT_ID`"] == "not set"
