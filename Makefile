@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo test check proto lock clean
+.PHONY: help run demo test check proto docs lock clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -29,7 +29,7 @@ test: $(INSTALLED) check ## everything that CI checks
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
 
-check: $(INSTALLED) ## format, lint, types, contract, generated code
+check: $(INSTALLED) ## format, lint, types, contract, generated code and tables
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
@@ -38,6 +38,7 @@ check: $(INSTALLED) ## format, lint, types, contract, generated code
 	@rm -rf var/generated && mkdir -p var/generated
 	$(call protoc,var/generated)
 	diff -r --exclude=__pycache__ generated var/generated
+	$(BIN)/python docs/generate.py --check
 
 # $(call protoc,FOLDER) writes the Python of the contract, with its type stubs, into FOLDER.
 define protoc
@@ -48,6 +49,9 @@ endef
 proto: $(INSTALLED) ## regenerate generated/ from protos/
 	rm -rf generated && mkdir generated
 	$(call protoc,generated)
+
+docs: $(INSTALLED) ## bring the tables in README and docs/ up to date with the code
+	$(BIN)/python docs/generate.py
 
 lock: $(INSTALLED) ## resolve the dependencies anew into requirements.lock
 	$(BIN)/uv pip compile pyproject.toml --quiet --all-extras --group dev --universal --upgrade \

@@ -25,7 +25,14 @@ if TYPE_CHECKING:
 REQUESTS_KEPT = 10_000
 """Per account; older ones leave the log."""
 
+SEEDED_MOST = 100_000
+
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,99}")
+
+
+def _hold(number: int, place: str) -> None:
+    if not 0 <= number <= SEEDED_MOST:
+        raise JsonMismatchError(f"{place}: must be between 0 and {SEEDED_MOST}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +50,11 @@ class SequenceSeed:
     steps: int = 0
     count: int = 1
 
+    def __post_init__(self) -> None:
+        """Keeps a slip of the finger from filling the memory."""
+        _hold(self.steps, "seed.sequences.steps")
+        _hold(self.count, "seed.sequences.count")
+
 
 @dataclass(frozen=True, slots=True)
 class TemplateSeed:
@@ -53,6 +65,10 @@ class TemplateSeed:
     subject: str = "Hello"
     body: str = "<p>Hi</p>"
     count: int = 1
+
+    def __post_init__(self) -> None:
+        """Keeps a slip of the finger from filling the memory."""
+        _hold(self.count, "seed.templates.count")
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,8 @@ import json
 from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
+ID_DIGITS_MOST = 18
+
 
 @dataclass(slots=True, eq=False)
 class Request:
@@ -32,9 +34,14 @@ class Request:
         """Parses the body.
 
         Raises:
-            ValueError: it is not JSON as RFC 8259 has it (NaN and infinities are not).
+            ValueError: it is not JSON that can be sent back (NaN, infinities and halves of
+                surrogate pairs cannot).
+            RecursionError: it is too deep.
         """
-        return json.loads(self.body, parse_constant=_refuse_constant)
+        value = json.loads(self.body, parse_constant=_refuse_constant)
+        if b"\\u" in self.body:
+            json.dumps(value, ensure_ascii=False).encode()
+        return value
 
     @property
     def content_type(self) -> str:
@@ -44,6 +51,12 @@ class Request:
 
 def _refuse_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is not JSON")
+
+
+def numeric_id(text: str) -> int:
+    """Reads an id as it stands in a path or a relationship; 0, which nobody has, for no number."""
+    is_number = len(text) <= ID_DIGITS_MOST and text.isascii() and text.isdigit()
+    return int(text) if is_number else 0
 
 
 @dataclass(slots=True)

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from starlette.types import Receive, Scope, Send
 
     from sandbox.accounts import Account, World
+    from sandbox.effects import Effect
 
 FAULT_HEADER = "x-sandbox-fault"
 
@@ -66,7 +67,7 @@ class VendorApplication:
         return owner if isinstance(owner, self._vendor) else None
 
 
-def _effect_of(request: Request, account: Account | None) -> faults.Effect | None:
+def _effect_of(request: Request, account: Account | None) -> Effect | None:
     """The fault asked for in the request's own header, or else the account's next one."""
     asked = request.headers.get(FAULT_HEADER)
     if asked is not None:

@@ -10,6 +10,7 @@ import contextlib
 import socket
 import threading
 import time
+from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -34,6 +35,7 @@ VENDORS: dict[str, type[Account]] = {
     account.vendor: account for account in (OutreachAccount, SalesloftAccount, ApolloAccount)
 }
 
+START_SECONDS_MOST = 10
 STOP_SECONDS_MOST = 1
 KEEP_ALIVE_SECONDS = 75
 BACKLOG = 2048
@@ -113,33 +115,26 @@ def serve_in_thread(
     host: str = "127.0.0.1", port: int = 0, clock: Clock = time.time
 ) -> Iterator[RunningSandbox]:
     """The same as `serve`, in a thread with a loop of its own."""
-    started: list[RunningSandbox] = []
-    problems: list[BaseException] = []
-    ready = threading.Event()
+    started: Future[RunningSandbox] = Future()
     loop = asyncio.new_event_loop()
     stop = asyncio.Event()
 
     async def run() -> None:
-        try:
-            async with serve(host, port, clock) as sandbox:
-                started.append(sandbox)
-                ready.set()
-                await stop.wait()
-        except OSError as problem:
-            problems.append(problem)
-            ready.set()
+        async with serve(host, port, clock) as sandbox:
+            started.set_result(sandbox)
+            await stop.wait()
 
     def run_loop() -> None:
         with contextlib.closing(loop):
-            loop.run_until_complete(run())
+            try:
+                loop.run_until_complete(run())
+            except OSError as problem:
+                started.set_exception(problem)
 
     thread = threading.Thread(target=run_loop, name="sandbox", daemon=True)
     thread.start()
-    ready.wait()
     try:
-        if problems:
-            raise problems[0]
-        yield started[0]
+        yield started.result(START_SECONDS_MOST)
     finally:
         with contextlib.suppress(RuntimeError):  # The loop is closed already when it never served.
             loop.call_soon_threadsafe(stop.set)

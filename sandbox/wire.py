@@ -35,7 +35,14 @@ class ConnectionProtocol(AutoHTTPProtocol):  # type: ignore[misc, valid-type]  #
     app: ASGIApp
 
     def connection_made(self, transport: Any) -> None:
-        """Wraps the application once per connection."""
+        """Wraps the application once per connection.
+
+        asyncio switches Nagle's algorithm off only for sockets that name their protocol, which
+        those of a listener that was handed over do not; with it on, head and body of an answer
+        arrive 40 ms apart.
+        """
+        connection: socket.socket = transport.get_extra_info("socket")
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         super().connection_made(transport)
         application = self.app
 

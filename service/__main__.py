@@ -12,7 +12,7 @@ from service.commands import connections, keys
 from service.settings import Settings, SettingsError
 from service.stores.sqlite_database import DatabaseUnusable
 from service.transport.log_setup import configure_logging
-from service.transport.server import ListenError, StopTimes, serve_until_stopped
+from service.transport.server import ListenError, StopTimes, serve_until_stopped, stop_signals
 
 EXIT_FAILED = 1
 EXIT_SETTINGS_WRONG = 2
@@ -55,12 +55,11 @@ def _parser() -> argparse.ArgumentParser:
 
 
 async def _serve(settings: Settings) -> None:
-    async with running_service(settings) as service:
-        _log.info("serving", address=settings.listen, port=service.port)
-        times = StopTimes(
-            settings.drain_delay_seconds, settings.grace_seconds, settings.finish_seconds
-        )
-        await serve_until_stopped(service.server, times, service.tasks.drain)
+    times = StopTimes(settings.drain_delay_seconds, settings.grace_seconds, settings.finish_seconds)
+    with stop_signals() as signals:
+        async with running_service(settings) as service:
+            _log.info("serving", address=settings.listen, port=service.port)
+            await serve_until_stopped(service.server, signals, times, service.tasks.drain)
 
 
 if __name__ == "__main__":

@@ -49,7 +49,7 @@ class EncryptionKey:
 def _listen(text: str) -> str:
     host, _, port = text.rpartition(":")
     is_bracketed = host.startswith("[") and host.endswith("]")
-    if not _is_number(port, 0, PORT_MAX) or (":" in host) != is_bracketed:
+    if not host or not _is_number(port, 0, PORT_MAX) or (":" in host) != is_bracketed:
         raise ValueError("must be host:port, such as 127.0.0.1:50051 or [::1]:50051")
     if not is_loopback(host.strip("[]")):
         raise ValueError(

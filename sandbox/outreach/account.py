@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from sandbox import oauth, strict_json
 from sandbox.accounts import Account, Seed, SequenceSeed, Setup, TemplateSeed, World
 from sandbox.clock import RetryAfter, RetryAfterForm, utc_milliseconds
-from sandbox.messages import Answer, RefusedError, Request
+from sandbox.messages import Answer, RefusedError, Request, numeric_id
 from sandbox.outreach.bodies import STEP_COUNTS
 from sandbox.outreach.endpoints import ENDPOINTS
 from sandbox.outreach.errors import error_answer, refused
@@ -246,9 +246,7 @@ class OutreachAccount(Account):
 
     def find(self, kind: str, record_id: str) -> Record | None:
         """The record with an id as it stands in a path, if there is one."""
-        if not (record_id.isascii() and record_id.isdigit()):
-            return None
-        return self.records[kind].get(int(record_id))
+        return self.records[kind].get(numeric_id(record_id))
 
     def exists(self, kind: str, record_id: int) -> bool:
         """Whether there is such a record."""

@@ -12,12 +12,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from sandbox import checks
+from sandbox.messages import Request, numeric_id
 from sandbox.outreach.errors import MEDIA_TYPE, invalid, refused
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
-
-    from sandbox.messages import Request
 
 STEP_TYPES = ("auto_email", "manual_email", "call", "task", "linkedin_send_message")
 STEP_COUNTS = tuple(
@@ -220,8 +219,8 @@ def _target_id(data: dict[str, Any] | None) -> int | None:
 
 def _id_of(value: Any) -> int | None:
     """Reads an id as number or numeric string; None for anything else."""
-    if isinstance(value, str) and value.isascii() and value.isdigit():
-        return int(value)
+    if isinstance(value, str):
+        return numeric_id(value) or None
     return value if isinstance(value, int) and not isinstance(value, bool) else None
 
 

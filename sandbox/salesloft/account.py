@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from sandbox import oauth, strict_json
 from sandbox.accounts import Account, Seed, SequenceSeed, Setup, TemplateSeed, World
 from sandbox.clock import RetryAfter, RetryAfterForm
-from sandbox.messages import Answer, RefusedError, Request
+from sandbox.messages import Answer, RefusedError, Request, numeric_id
 from sandbox.rate_limits import RateLimit, Window
 from sandbox.salesloft import lists
 from sandbox.salesloft.endpoints import ENDPOINTS
@@ -159,7 +159,7 @@ class SalesloftAccount(Account):
 
     def delete_step(self, step_id: str) -> bool:
         """Removes a step; its group stays in the export if it has other steps."""
-        step = self.steps.pop(number(step_id), None)
+        step = self.steps.pop(numeric_id(step_id), None)
         if step is None:
             return False
         cadence = step.cadence
@@ -201,7 +201,7 @@ class SalesloftAccount(Account):
         endpoint, ids = found
         if endpoint.scope not in self.options.scopes:
             raise refused(403, f"The token does not have the scope {endpoint.scope}")
-        return endpoint.handle(self, request, *map(number, ids))
+        return endpoint.handle(self, request, *(numeric_id(text) for text in ids))
 
     def _plant(self, seed: Seed) -> None:
         for seeds, templates in (
@@ -276,8 +276,3 @@ class SalesloftAccount(Account):
             click_tracking=content.get("click_tracking", True),
         )
         return template_id
-
-
-def number(record_id: str) -> int:
-    """The id in a path; -1, which no record has, if it is no number."""
-    return int(record_id) if record_id.isascii() and record_id.isdigit() else -1

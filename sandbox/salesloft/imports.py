@@ -124,7 +124,7 @@ def _group_failures(group: Any, earlier: set[int]) -> Iterator[Failure]:
     yield from checks.violations(group, _GROUP, ("day", "automated", "due_immediately", "steps"))
     steps = group.get("steps")
     steps = steps if isinstance(steps, list) else []
-    types = {step.get("type") for step in steps if isinstance(step, dict)}
+    types = {str(step.get("type")) for step in steps if isinstance(step, dict)}
     yield from _automation_failures(group, types)
     for index, step in enumerate(steps):
         yield from _under(f"steps[{index}]", _step_failures(step, earlier))
@@ -137,7 +137,7 @@ def _group_failures(group: Any, earlier: set[int]) -> Iterator[Failure]:
         earlier.add(reference_id)
 
 
-def _automation_failures(group: dict[str, Any], types: set[Any]) -> Iterator[Failure]:
+def _automation_failures(group: dict[str, Any], types: set[str]) -> Iterator[Failure]:
     settings = group.get("automated_settings")
     if group.get("automated") is not True:
         if "automated_settings" in group:

@@ -93,6 +93,7 @@ class CreateSequenceStep:
         session: ProviderSession,
         budget: Budget,
     ) -> StepAnswer:
+        budget.require(FIRST_WRITE_SECONDS_MIN)
         provider = self._providers[key.provider]
         wait_seconds = budget.left_seconds - FIRST_WRITE_SECONDS_MIN
         async with self._admission.turn(key, request.sequence_id, wait_seconds):
@@ -102,7 +103,7 @@ class CreateSequenceStep:
             try:
                 return await execution.run(plan)
             finally:
-                if execution.was_lost:
+                if execution.may_be_applied_later:
                     self._admission.keep_quiet(key, request.sequence_id)
 
 

@@ -52,8 +52,8 @@ class Execution:
         self._may_undo = True
         """Only what our own answers named is undone, and only while no write on it was lost."""
 
-        self.was_lost = False
-        """Whether a write that creates was lost: it may be applied later than the run ends."""
+        self.may_be_applied_later = False
+        """Whether a write that creates was lost, or accepted and never shown."""
 
     async def run(self, plan: Plan) -> StepAnswer:
         """Make the plan's writes in order.
@@ -86,7 +86,8 @@ class Execution:
     async def _make(self, call: Call) -> None:
         exchange = await self._session.write(call)
         self._may_undo &= not exchange.was_lost
-        self.was_lost |= exchange.was_lost and not call.write.repeatable
+        if exchange.was_lost and not call.write.repeatable:
+            self.may_be_applied_later = True
         if self._take(call, exchange):
             return
         if exchange.meaning is Meaning.DONE:
@@ -154,6 +155,7 @@ class Execution:
                 self._provider, "it does not show what belongs to the new step"
             )
             raise await self._given_up(call, Exchange(Meaning.REFUSED, failure=failure))
+        self.may_be_applied_later = True
         raise self._not_known(call.write)
 
     async def _look(self, call: Call) -> tuple[Candidate, ...] | None:
@@ -186,6 +188,8 @@ class Execution:
         if not exchange.was_lost:
             return self._incomplete(call.write, failure)
         for pause_seconds in LOOK_AFTER_LOST_SECONDS:
+            if pause_seconds >= self._budget.left_seconds:
+                break
             await self._clock.sleep(pause_seconds)
             if await self._look(undo_call) == ():
                 return failure

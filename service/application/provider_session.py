@@ -41,6 +41,9 @@ START_WITHIN_SECONDS = 2.0
 RATE_LIMIT_SECONDS_DEFAULT = 60.0
 """For a 429 without a hint: Salesloft documents none, and its window is a minute [doc]."""
 
+ANSWERED_WITH_BODY = frozenset({"GET", "PUT"})
+"""Of the methods that may be repeated; a DELETE needs no body to be understood."""
+
 NOT_FOUND = 404
 SERVICE_UNAVAILABLE = 503
 
@@ -183,8 +186,8 @@ class ProviderSession:
         if meaning is not Meaning.DONE:
             return _Attempt(connection, meaning, answer, why=f"HTTP status {answer.status}")
         body = parse_json_object(answer.body)
-        if request.is_read and body is None:
-            # A read may be repeated, so an answer that cannot be read is like none.
+        if body is None and request.method in ANSWERED_WITH_BODY:
+            # These may be repeated, so an answer that cannot be read is like none.
             why = answer.flaw or "its answer is no JSON object"
             return _Attempt(connection, Meaning.LOST, why=why)
         return _Attempt(connection, meaning, answer, body)
@@ -211,16 +214,20 @@ class ProviderSession:
         wait_seconds = retry_after_seconds(answer.headers, now_epoch_seconds)
         if wait_seconds is None:
             wait_seconds = RATE_LIMIT_SECONDS_DEFAULT
-        self._surroundings.rate_limits.turned_away(connection.key, wait_seconds)
+        self._surroundings.rate_limits.turned_away(
+            connection.key, wait_seconds, is_maintenance=answer.status == SERVICE_UNAVAILABLE
+        )
         return _Attempt(connection, Meaning.TURNED_AWAY, answer, wait_seconds=wait_seconds)
 
     async def _wait_for_rate_limit(self) -> None:
-        wait_seconds = self._surroundings.rate_limits.wait_seconds(self._connection.key)
-        if wait_seconds == 0:
+        wait = self._surroundings.rate_limits.wait(self._connection.key)
+        if wait is None:
             return
-        if wait_seconds > min(TURNED_AWAY_WAIT_SECONDS_MAX, self._budget.left_seconds):
-            raise provider_failure.turned_away(self._provider, wait_seconds)
-        await self._surroundings.clock.sleep(wait_seconds)
+        if wait.seconds > min(TURNED_AWAY_WAIT_SECONDS_MAX, self._budget.left_seconds):
+            raise provider_failure.turned_away(
+                self._provider, wait.seconds, is_maintenance=wait.is_maintenance
+            )
+        await self._surroundings.clock.sleep(wait.seconds)
 
     def _pause_before_repeat(
         self, request: _Request, attempt: _Attempt, earlier: int
@@ -241,6 +248,7 @@ class ProviderSession:
             case Meaning.DONE:
                 return Exchange(attempt.meaning, status, attempt.body, was_lost=was_lost)
             case Meaning.NOT_SENT | Meaning.LOST:
+                self._budget.require(0)
                 failure = provider_failure.unavailable(self._provider, attempt.why)
             case Meaning.TURNED_AWAY:
                 failure = provider_failure.turned_away(

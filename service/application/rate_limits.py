@@ -1,5 +1,7 @@
 """What providers asked connections to wait, so that other requests do not run into it too."""
 
+from dataclasses import dataclass
+
 from service.application.ports import Clock
 from service.domain.step import ConnectionKey
 
@@ -10,28 +12,45 @@ CONNECTIONS_MAX = 10_000
 """Beyond this the oldest is forgotten; forgetting costs one more request that is turned away."""
 
 
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """A provider that takes no request from a connection, for now."""
+
+    seconds: float
+    is_maintenance: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _TurnedAway:
+    until_seconds: float
+    is_maintenance: bool
+
+
 class RateLimits:
     """Remembers, per connection, before when its provider takes no request."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._not_before_seconds: dict[ConnectionKey, float] = {}
+        self._remembered: dict[ConnectionKey, _TurnedAway] = {}
 
-    def turned_away(self, key: ConnectionKey, wait_seconds: float) -> None:
+    def turned_away(
+        self, key: ConnectionKey, wait_seconds: float, *, is_maintenance: bool = False
+    ) -> None:
         """Remember that the provider turned a request away for so long."""
-        self._not_before_seconds.pop(key, None)
-        while len(self._not_before_seconds) >= CONNECTIONS_MAX:
-            self._not_before_seconds.pop(next(iter(self._not_before_seconds)))
         wait_seconds = min(wait_seconds, REMEMBERED_SECONDS_MAX)
-        self._not_before_seconds[key] = self._clock.monotonic_seconds() + wait_seconds
+        turned_away = _TurnedAway(self._clock.monotonic_seconds() + wait_seconds, is_maintenance)
+        earlier = self._remembered.pop(key, turned_away)
+        while len(self._remembered) >= CONNECTIONS_MAX:
+            self._remembered.pop(next(iter(self._remembered)))
+        self._remembered[key] = max(earlier, turned_away, key=lambda each: each.until_seconds)
 
-    def wait_seconds(self, key: ConnectionKey) -> float:
-        """Return how long the connection should still wait; 0 when it need not."""
-        not_before_seconds = self._not_before_seconds.get(key)
-        if not_before_seconds is None:
-            return 0.0
-        left_seconds = not_before_seconds - self._clock.monotonic_seconds()
+    def wait(self, key: ConnectionKey) -> Wait | None:
+        """Return how long the connection should still wait; None when it need not."""
+        remembered = self._remembered.get(key)
+        if remembered is None:
+            return None
+        left_seconds = remembered.until_seconds - self._clock.monotonic_seconds()
         if left_seconds <= 0:
-            del self._not_before_seconds[key]
-            return 0.0
-        return left_seconds
+            del self._remembered[key]
+            return None
+        return Wait(left_seconds, remembered.is_maintenance)

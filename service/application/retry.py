@@ -81,7 +81,8 @@ def pause_before_repeat(  # noqa: PLR0913 - the decision depends on nothing else
         return None
     match meaning:
         case Meaning.UNAUTHENTICATED:
-            pause = 0.0
+            # Nothing is waited for, so it is not a question of time.
+            return 0.0
         case Meaning.TURNED_AWAY:
             pause = wait_seconds
             if pause > TURNED_AWAY_WAIT_SECONDS_MAX:

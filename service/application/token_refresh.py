@@ -82,6 +82,8 @@ class TokenRefresh:
 
     async def aclose(self) -> None:
         """Wait for the refreshes that run, and try once more to store what is not stored yet."""
+        while self._running:
+            await asyncio.wait(self._running.values())
         for unsaved in tuple(self._unsaved.values()):
             try:
                 await self._save(unsaved.old, unsaved.new)

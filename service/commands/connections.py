@@ -8,7 +8,6 @@ import argparse
 import asyncio
 import datetime as dt
 import json
-import re
 import sys
 from collections.abc import Iterator
 from contextlib import aclosing, closing, contextmanager
@@ -24,7 +23,7 @@ from service.commands import connection_form
 from service.commands.connection_form import InputInvalid
 from service.domain.connection import Connection, ConnectionKind
 from service.domain.errors import ServiceError
-from service.domain.step import ConnectionKey, ProviderName
+from service.domain.step import CUSTOMER_ID, CUSTOMER_ID_RULE, ConnectionKey, ProviderName
 from service.providers.oauth import OAuthTokenEndpoint
 from service.providers.provider_http import ProviderHttp
 from service.settings import Settings
@@ -37,8 +36,6 @@ if TYPE_CHECKING:
 EXIT_DONE: Final = 0
 EXIT_NOT_DONE: Final = 1
 EXIT_INPUT_INVALID: Final = 2
-
-_CUSTOMER_ID = re.compile(r"[\x21-\x7e]{1,256}")
 
 
 def add_parser(subparsers: "_SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -164,8 +161,8 @@ def _add_key(parser: argparse.ArgumentParser) -> None:
 
 
 def _customer_id(text: str) -> str:
-    if not _CUSTOMER_ID.fullmatch(text):
-        raise argparse.ArgumentTypeError("has to be 1 to 256 printable ASCII characters, no spaces")
+    if not CUSTOMER_ID.fullmatch(text):
+        raise argparse.ArgumentTypeError(CUSTOMER_ID_RULE)
     return text
 
 

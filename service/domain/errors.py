@@ -5,7 +5,7 @@ code. A sentence never holds a credential, a stack trace or an unchecked text of
 """
 
 import enum
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 UNREADABLE_RETRY_SECONDS = 2.0
@@ -71,6 +71,20 @@ class ServiceError(Exception):
 
     def __str__(self) -> str:
         return f"{self.reason}: {self.message}"
+
+
+def refuse_invalid(violations: Iterable[FieldViolation]) -> None:
+    """Refuse a request with fields that are wrong, naming all of them.
+
+    Raises:
+        ServiceError: INVALID_FIELD, unless there are no violations.
+    """
+    found = tuple(violations)
+    if not found:
+        return
+    others = f" ({len(found) - 1} more: see the details)" if len(found) > 1 else ""
+    message = f"{found[0].field}: {found[0].description}{others}"
+    raise ServiceError(Reason.INVALID_FIELD, message, found)
 
 
 def sequence_not_found(vendor: str, sequence_id: str) -> ServiceError:

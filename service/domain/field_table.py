@@ -5,7 +5,7 @@ documentation all read it, so that none of them can say something else.
 """
 
 import enum
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from service.domain.errors import FieldViolation, Reason, ServiceError
@@ -136,21 +136,11 @@ def _refuse(rules: Mapping[StepField, Rule]) -> None:
         raise ServiceError(Reason.UNSUPPORTED_BY_PROVIDER, sentences, violations)
 
 
-def refuse_owned_keys(keys: Iterable[str], owned: frozenset[str], path: str) -> None:
-    """Refuse custom fields that would overwrite what the mapping writes.
-
-    Raises:
-        ServiceError: INVALID_FIELD, naming each key with its path.
-    """
-    violations = tuple(
-        FieldViolation(
-            f"{path}.{key}",
-            f"'{key}' is written by this service itself. Use the step's own field instead.",
-        )
-        for key in keys
-        if key in owned
-    )
-    if violations:
-        raise ServiceError(
-            Reason.INVALID_FIELD, f"{path} has keys that this service writes itself.", violations
-        )
+def owned_keys(keys: Iterable[str], owned: frozenset[str], path: str) -> Iterator[FieldViolation]:
+    """Yield a violation for each custom field that would overwrite what the mapping writes."""
+    for key in keys:
+        if key in owned:
+            yield FieldViolation(
+                f"{path}.{key}",
+                f"'{key}' is written by this service itself. Use the step's own field instead.",
+            )

@@ -2,6 +2,7 @@
 
 import datetime as dt
 import enum
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -93,6 +94,13 @@ class StepRequest:
     step: SequenceStep
     validate_only: bool = False
     fail_on_warning: bool = False
+
+
+CUSTOMER_ID_CHARACTERS_MAX = 256
+CUSTOMER_ID = re.compile(rf"[!-~]{{1,{CUSTOMER_ID_CHARACTERS_MAX}}}")
+CUSTOMER_ID_RULE = (
+    f"Must be 1 to {CUSTOMER_ID_CHARACTERS_MAX} printable ASCII characters without spaces."
+)
 
 
 @dataclass(frozen=True, slots=True)

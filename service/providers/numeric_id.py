@@ -1,31 +1,24 @@
 """Ids that are positive whole numbers, as Outreach and Salesloft have them [spec]."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
-from service.domain.errors import FieldViolation, Reason, ServiceError
+from service.domain.errors import FieldViolation
 from service.domain.json_value import JsonValue
 
 DIGITS_MAX = 18
 """As many as always fit a signed 64-bit integer."""
 
 
-def refuse_bad_ids(vendor: str, ids: Mapping[str, str]) -> None:
-    """Refuse ids of another form, before any of them gets into a URL; `ids` is by request field.
+def bad_ids(vendor: str, ids: Mapping[str, str]) -> Iterator[FieldViolation]:
+    """Yield a violation for each id of another form; `ids` is by request field.
 
-    Raises:
-        ServiceError: INVALID_FIELD, naming each bad id.
+    They are refused before any of them gets into a URL.
     """
-    violations = tuple(
-        FieldViolation(
-            field, f"Ids of {vendor} are positive whole numbers of at most {DIGITS_MAX} digits."
-        )
-        for field, value in ids.items()
-        if not _is_numeric_id(value)
-    )
-    if violations:
-        raise ServiceError(
-            Reason.INVALID_FIELD, f"The request has ids that are not {vendor}'s.", violations
-        )
+    for field, value in ids.items():
+        if not _is_numeric_id(value):
+            yield FieldViolation(
+                field, f"Ids of {vendor} are positive whole numbers of at most {DIGITS_MAX} digits."
+            )
 
 
 def read_id(value: JsonValue) -> int | None:

@@ -1,22 +1,16 @@
 """What a call says beside its message: whose connection it is for, and how long there is."""
 
-import re
 from collections.abc import Collection
 from typing import Any, TypeAlias, cast
 
 import grpc
 
 from service.domain.errors import FieldViolation, Reason, ServiceError
-from service.domain.step import ConnectionKey, ProviderName
+from service.domain.step import CUSTOMER_ID, CUSTOMER_ID_RULE, ConnectionKey, ProviderName
 
 CUSTOMER_ID_HEADER = "x-customer-id"
 PROVIDER_NAME_HEADER = "x-provider-name"
-CUSTOMER_ID_CHARACTERS_MAX = 256
 
-_CUSTOMER_ID = re.compile(rf"[!-~]{{1,{CUSTOMER_ID_CHARACTERS_MAX}}}")
-_CUSTOMER_ID_RULE = (
-    f"Must be 1 to {CUSTOMER_ID_CHARACTERS_MAX} printable ASCII characters without spaces."
-)
 _PROVIDERS = {provider.value: provider for provider in ProviderName}
 _PROVIDER_RULE = f"Must be one of {', '.join(_PROVIDERS)}, in any case."
 
@@ -34,8 +28,8 @@ def read_connection_key(metadata: Metadata) -> ConnectionKey:
     violations: list[FieldViolation] = []
     customer_id = _only_value(metadata, CUSTOMER_ID_HEADER, violations)
     provider_name = _only_value(metadata, PROVIDER_NAME_HEADER, violations)
-    if customer_id is not None and not _CUSTOMER_ID.fullmatch(customer_id):
-        violations.append(_violation(CUSTOMER_ID_HEADER, _CUSTOMER_ID_RULE))
+    if customer_id is not None and not CUSTOMER_ID.fullmatch(customer_id):
+        violations.append(_violation(CUSTOMER_ID_HEADER, CUSTOMER_ID_RULE))
     reason = Reason.METADATA_INVALID if violations else Reason.PROVIDER_UNKNOWN
     provider = _PROVIDERS.get(provider_name.lower()) if provider_name is not None else None
     if provider_name is not None and provider is None:

@@ -5,6 +5,7 @@ import signal
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from typing import Any
 
 import grpc
 import structlog
@@ -64,6 +65,9 @@ _OPTIONS = (
     ("grpc.max_connection_age_grace_ms", CONNECTION_AGE_GRACE_MS),
 )
 
+CUT_CALLS_SECONDS = 1.0
+"""For calls that were cut at the end of their grace to notice it."""
+
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 _log = structlog.get_logger()
@@ -87,18 +91,51 @@ class StopTimes:
     """For what the application runs beyond its calls."""
 
 
+@dataclass(frozen=True, slots=True)
+class StopSignals:
+    """Set by the first signal to stop, and by any after it."""
+
+    first: asyncio.Event
+    second: asyncio.Event
+
+
+class _Health(health.aio.HealthServicer):
+    """The health service, which can wait for the watches that a stopping server has cut."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._watches: set[asyncio.Task[Any]] = set()
+
+    async def Watch(  # noqa: N802 - the contract's name
+        self,
+        request: health_pb2.HealthCheckRequest,
+        context: grpc.aio.ServicerContext[Any, Any],
+    ) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._watches.add(task)
+        task.add_done_callback(self._watches.discard)
+        await super().Watch(request, context)
+
+    async def wait_for_watches(self, seconds: float) -> None:
+        """Wait until no watch runs, so long at most: one that the loop's end meets is an error."""
+        if self._watches:
+            await asyncio.wait(self._watches, timeout=seconds)
+
+
 class GrpcServer:
     """The server of `SequenceStepService`; to be made inside the running loop."""
 
     def __init__(
         self, servicer: SequenceStepServicer, *, requests_in_flight_max: int, reflects: bool
     ) -> None:
+        self._boundary = StatusBoundary()
         self._server = grpc.aio.server(
-            interceptors=(StatusBoundary(),),
+            interceptors=(self._boundary,),
             options=_OPTIONS,
             maximum_concurrent_rpcs=requests_in_flight_max + OTHER_CALLS_MAX,
         )
-        self._health = health.aio.HealthServicer()
+        self._health = _Health()
         # The functions that protoc makes have no types.
         add_SequenceStepServiceServicer_to_server(servicer, self._server)  # type: ignore[no-untyped-call]
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
@@ -141,6 +178,8 @@ class GrpcServer:
         await self._health.enter_graceful_shutdown()
         await _wait(hurry, times.drain_delay_seconds)
         await self._server.stop(times.grace_seconds)
+        await self._health.wait_for_watches(CUT_CALLS_SECONDS)
+        await self._boundary.wait_for_running(CUT_CALLS_SECONDS)
         await finish(times.finish_seconds)
 
     async def ended(self) -> None:
@@ -157,37 +196,39 @@ class GrpcServer:
 
 
 async def serve_until_stopped(
-    server: GrpcServer, times: StopTimes, finish: Callable[[float], Awaitable[None]]
+    server: GrpcServer,
+    signals: StopSignals,
+    times: StopTimes,
+    finish: Callable[[float], Awaitable[None]],
 ) -> None:
     """Wait for SIGTERM or SIGINT, then stop `server`; a second signal skips the drain delay.
 
     What the application has open can be closed when this returns.
     """
-    with _stop_signals() as (stop, hurry):
-        # Not to be cancelled: that would break the library's own waiting for its end.
-        ended = asyncio.create_task(server.ended())
-        stopping = asyncio.create_task(stop.wait())
-        await asyncio.wait((ended, stopping), return_when=asyncio.FIRST_COMPLETED)
-        stopping.cancel()
-        _log.info("stopping")
-        await server.stop(times, finish, hurry)
-        await ended
-        _log.info("stopped")
+    # Not to be cancelled: that would break the library's own waiting for its end.
+    ended = asyncio.create_task(server.ended())
+    stopping = asyncio.create_task(signals.first.wait())
+    await asyncio.wait((ended, stopping), return_when=asyncio.FIRST_COMPLETED)
+    stopping.cancel()
+    _log.info("stopping")
+    await server.stop(times, finish, signals.second)
+    await ended
+    _log.info("stopped")
 
 
 @contextmanager
-def _stop_signals() -> Iterator[tuple[asyncio.Event, asyncio.Event]]:
-    """Turn signals into events: the first into the one, any after it into the other."""
+def stop_signals() -> Iterator[StopSignals]:
+    """Catch SIGTERM and SIGINT from before the server starts, so that none ends it halfway."""
     loop = asyncio.get_running_loop()
-    first, second = asyncio.Event(), asyncio.Event()
+    signals = StopSignals(asyncio.Event(), asyncio.Event())
 
     def received() -> None:
-        (second if first.is_set() else first).set()
+        (signals.second if signals.first.is_set() else signals.first).set()
 
     for number in STOP_SIGNALS:
         loop.add_signal_handler(number, received)
     try:
-        yield first, second
+        yield signals
     finally:
         for number in STOP_SIGNALS:
             loop.remove_signal_handler(number)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import grpc
 
 # The package has type stubs, but does not say so in the way that mypy asks for.
-from google.rpc import error_details_pb2, status_pb2  # type: ignore[import-untyped]
+from google.rpc import error_details_pb2, status_pb2
 
 from service.domain.errors import FieldViolation, Reason, ServiceError
 from service.transport.text import cut

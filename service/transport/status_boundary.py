@@ -39,6 +39,7 @@ class StatusBoundary(grpc.aio.ServerInterceptor):
 
     def __init__(self) -> None:
         self._guarded: dict[str, _Handler] = {}
+        self._running: set[asyncio.Task[Any]] = set()
 
     async def intercept_service(
         self,
@@ -52,8 +53,36 @@ class StatusBoundary(grpc.aio.ServerInterceptor):
         name = handler_call_details.method
         guarded = self._guarded.get(name)
         if guarded is None:
-            guarded = self._guarded[name] = _guard(name.removeprefix("/"), handler)
+            guarded = self._guarded[name] = self._guard(_method(name.removeprefix("/"), handler))
         return guarded
+
+    async def wait_for_running(self, seconds: float) -> None:
+        """Wait until no call is being handled, so long at most.
+
+        gRPC's own stop cancels what outlives the grace, but does not wait for it to end.
+        """
+        if self._running:
+            await asyncio.wait(self._running, timeout=seconds)
+
+    def _guard(self, method: "_Method") -> _Handler:
+        """Wrap a unary handler; the wrapper does the parsing and serializing itself."""
+
+        async def guarded(raw: bytes, context: _Context) -> bytes:
+            task = asyncio.current_task()
+            assert task is not None
+            self._running.add(task)
+            task.add_done_callback(self._running.discard)
+            entry = CallEntry(method.name, deadline_seconds(context))
+            current_call.set(entry)
+            outcome = await _outcome(method, raw, context, entry)
+            if isinstance(outcome, ServiceError):
+                entry.write_failure(outcome)
+                status = to_wire_status(outcome, entry.provider)
+                await context.abort(status.code, status.message, status.trailing_metadata)
+            entry.write_success()
+            return outcome
+
+        return grpc.unary_unary_rpc_method_handler(guarded)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,30 +123,16 @@ class _Method:
             ) from None
 
 
-def _guard(name: str, handler: _Handler) -> _Handler:
-    """Wrap a unary handler; the wrapper does the parsing and serializing itself."""
+def _method(name: str, handler: _Handler) -> _Method:
     assert handler.request_deserializer is not None
     found = descriptor_pool.Default().FindMethodByName(name.replace("/", "."))
-    method = _Method(
+    return _Method(
         name=name,
         parse=handler.request_deserializer,
         # The stubs call handlers synchronous; on an asyncio server they are coroutine functions.
         handle=cast("Callable[[Message, _Context], Awaitable[object]]", handler.unary_unary),
         answer_type=found.output_type,
     )
-
-    async def guarded(raw: bytes, context: _Context) -> bytes:
-        entry = CallEntry(name, deadline_seconds(context))
-        current_call.set(entry)
-        outcome = await _outcome(method, raw, context, entry)
-        if isinstance(outcome, ServiceError):
-            entry.write_failure(outcome)
-            status = to_wire_status(outcome, entry.provider)
-            await context.abort(status.code, status.message, status.trailing_metadata)
-        entry.write_success()
-        return outcome
-
-    return grpc.unary_unary_rpc_method_handler(guarded)
 
 
 async def _outcome(

@@ -11,7 +11,7 @@ from google.protobuf.struct_pb2 import Struct
 
 from engagement.v1 import sequence_step_pb2 as step_pb2
 from engagement.v1.sequence_step_service_pb2 import CreateSequenceStepRequest
-from service.domain.errors import FieldViolation, Reason, ServiceError
+from service.domain.errors import FieldViolation, refuse_invalid
 from service.domain.json_value import JsonObject
 from service.domain.step import SequenceStep, StepDate, StepRequest, StepType, TemplateContent
 from service.transport.step_date import read_step_date
@@ -74,16 +74,7 @@ class _Check:
 
     def finish(self) -> None:
         """Raise if anything was wrong."""
-        if not self._violations:
-            return
-        first = self._violations[0]
-        count = len(self._violations)
-        others = f" ({count - 1} more: see the details)" if count > 1 else ""
-        raise ServiceError(
-            Reason.INVALID_FIELD,
-            f"{first.field}: {first.description}{others}",
-            tuple(self._violations),
-        )
+        refuse_invalid(self._violations)
 
     def required(self, field: str, text: str) -> None:
         """A text with something to read in it."""

@@ -6,7 +6,7 @@ one that a double cannot hold for sure (2^53 and above) or JSON not at all is re
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 from google.protobuf.struct_pb2 import NULL_VALUE, ListValue, Struct, Value
 
@@ -151,7 +151,7 @@ def _set(target: Value, value: JsonValue) -> None:
         target.struct_value.SetInParent()
         for key, inner in value.items():
             _set(target.struct_value.fields[well_formed(key)], inner)
-    elif isinstance(value, Sequence):
+    else:
         target.list_value.SetInParent()
         for inner in value:
             _set(target.list_value.values.add(), inner)

@@ -61,8 +61,9 @@ def unsafe_repeats(sent: Iterable[Sent]) -> Iterator[str]:
 def _misleading_words(outcome: Outcome) -> Iterator[str]:
     error = outcome.error
     if outcome.says in {"STEP_INCOMPLETE", "OUTCOME_UNKNOWN"}:
-        if "nothing was written" in error.message or "Call again" in error.message:
-            yield f"{outcome.says} with misleading words: {error.message}"
+        words = f"{error.message} {error.advice}"
+        if "nothing was written" in words or "Call again" in words:
+            yield f"{outcome.says} with misleading words: {words}"
         if not error.metadata.get("failedCall"):
             yield f"{outcome.says} without failedCall"
         if error.retry_after_seconds is not None:

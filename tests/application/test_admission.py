@@ -5,8 +5,10 @@ from typing import cast
 
 import pytest
 
+from service.application.admission import SETTLE_SECONDS
+from service.domain.provider_call import AnswerLost, ProviderAnswer
 from tests.application import plans
-from tests.application.scripted_http import Happening
+from tests.application.scripted_http import Happening, answer
 from tests.application.virtual_time import VirtualTimeLoop, on_virtual_time
 from tests.application.world import World
 
@@ -62,9 +64,7 @@ async def test_one_sequence_is_served_in_order_of_arrival() -> None:
     assert _is_idle(world)
 
 
-@pytest.mark.parametrize(
-    ("deadline_seconds", "busy_after_seconds"), [(10, 8), (2.5, 0.5), (2, 0), (1, 0)]
-)
+@pytest.mark.parametrize(("deadline_seconds", "busy_after_seconds"), [(10, 8), (2.5, 0.5)])
 @on_virtual_time
 async def test_a_busy_sequence_is_waited_for_within_the_deadline(
     deadline_seconds: float, busy_after_seconds: float
@@ -172,11 +172,18 @@ async def test_a_waiter_whose_time_is_over_as_its_turn_comes_leaks_nothing() -> 
         assert _is_idle(world)
 
 
+@pytest.mark.parametrize(
+    ("outcome", "arrives_after_seconds"),
+    [(plans.LOST, 16.5), (answer(500), 16.5), (answer(200, {}), 5)],
+    ids=["lost", "500", "accepted without an id"],
+)
 @on_virtual_time
-async def test_a_late_step_is_not_taken_for_that_of_the_next_caller() -> None:
+async def test_a_late_step_is_not_taken_for_that_of_the_next_caller(
+    outcome: ProviderAnswer | AnswerLost, arrives_after_seconds: float
+) -> None:
     """The first caller was told "not known"; then its step comes, while the second is at work."""
     world = World(plans.OUTREACH)
-    late = Happening(plans.LOST, applied_after_seconds=16.5)
+    late = Happening(outcome, applied_after_seconds=arrives_after_seconds)
     world.http.script[STEP] = [late, Happening(plans.LOST)]
     first = await world.start(plans.CALL, caller="first")
     second = await world.start(plans.CALL, caller="second")
@@ -184,3 +191,43 @@ async def test_a_late_step_is_not_taken_for_that_of_the_next_caller() -> None:
     assert first.says == "OUTCOME_UNKNOWN"
     assert world.http.made_by == {next(iter(world.vendor.steps)): "first"}
     assert second.says != "OK"
+
+
+@on_virtual_time
+async def test_a_sequence_is_quiet_until_a_lost_write_has_settled() -> None:
+    world = World(plans.OUTREACH)
+    world.http.script[STEP] = [Happening(plans.LOST)]
+    assert (await world.create(plans.CALL)).says == "OUTCOME_UNKNOWN"
+    quiet_until_seconds = world.clock.monotonic_seconds() + SETTLE_SECONDS
+    sent = len(world.http.sent)
+    await asyncio.sleep(20)
+    busy = await world.create(plans.CALL)
+    assert (busy.says, len(world.http.sent)) == ("SEQUENCE_BUSY", sent)
+    wait_seconds = quiet_until_seconds - world.clock.monotonic_seconds()
+    assert busy.error.retry_after_seconds == pytest.approx(wait_seconds, abs=0.01)
+    others = [
+        await world.create(world.request(plans.CALL, sequence_id="4712")),
+        await world.create(plans.CALL, customer="bolt"),
+        await world.create(world.request(plans.CALL, validate_only=True)),
+    ]
+    assert [other.says for other in others] == ["OK", "OK", "OK"]
+    await asyncio.sleep(wait_seconds)
+    assert (await world.create(plans.CALL)).says == "OK"
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        [],
+        [Happening(answer(422))],
+        [Happening(plans.NOT_SENT)] * 3,
+        [Happening(answer(429, headers={"retry-after": "1"}))],
+    ],
+    ids=["done", "refused", "never sent", "turned away at first"],
+)
+@on_virtual_time
+async def test_a_write_that_is_settled_keeps_nobody_away(script: list[Happening]) -> None:
+    world = World(plans.OUTREACH)
+    world.http.script[STEP] = list(script)
+    await world.create(plans.CALL)
+    assert (await world.create(plans.CALL)).says == "OK"

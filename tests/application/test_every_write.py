@@ -8,7 +8,8 @@ from dataclasses import replace
 
 import pytest
 
-from service.domain.provider_call import ProviderRequest
+from service.domain.json_value import parse_json_object
+from service.domain.provider_call import ProviderAnswer, ProviderRequest
 from tests.application import plans
 from tests.application.faults import Effect, Fault, When, all_faults
 from tests.application.plans import PlanKind
@@ -73,7 +74,15 @@ def expected_sends(kind: str, fault: Fault) -> int:
     """Return how often the write must have been sent."""
     if fault.effect is Effect.DONE or fault.effect in REPEATED_AFTER[kind]:
         return len(fault.script) + 1
+    if kind == "message" and fault.effect is Effect.ACCEPTED and _is_unreadable(fault):
+        return len(fault.script) + 1
     return len(fault.script)
+
+
+def _is_unreadable(fault: Fault) -> bool:
+    """Whether the answer is no JSON object: a write that may be repeated is, until it is one."""
+    outcome = fault.script[-1].outcome
+    return isinstance(outcome, ProviderAnswer) and parse_json_object(outcome.body) is None
 
 
 async def problems_of(plan: PlanKind, kind: str, fault: Fault, look: Look) -> list[str]:

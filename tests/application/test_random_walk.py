@@ -24,7 +24,7 @@ FAULTY_SHARE = 0.3
 
 
 class _Dice:
-    """Decides what comes of each request."""
+    """Decides what is asked for, and what comes of each request."""
 
     def __init__(self, seed: int) -> None:
         self.random = random.Random(seed)  # noqa: S311 - replayed from its seed
@@ -47,9 +47,13 @@ class _Dice:
         applied = self.random.choice([0.0, 0.5, 3.0, 60.0, None])
         return Happening(self.random.choice(unclear), applied, takes_seconds)
 
-    def request(self, world: World, plan: PlanKind, number: int) -> StepRequest:
-        """Return a request with values of its own, so that no other step equals what it makes."""
-        step = replace(plan.step, interval_seconds=86_400 * (number + 1), name=f"Step {number}")
+    def request(
+        self, world: World, plan: PlanKind, number: int, *, with_equal_steps: bool
+    ) -> StepRequest:
+        """Return a request for a step like all others, or with values of its own."""
+        step = plan.step
+        if not with_equal_steps:
+            step = replace(step, interval_seconds=86_400 * (number + 1), name=f"Step {number}")
         sequences = 20 if world.provider is plans.SALESLOFT else 3  # A cadence takes one step.
         sequence_id = f"{world.vendor.sequence_id}{self.random.randrange(sequences)}"
         if world.provider is plans.APOLLO:
@@ -57,9 +61,8 @@ class _Dice:
         return StepRequest(sequence_id, step)
 
 
-async def _one(world: World, dice: _Dice, plan: PlanKind, number: int) -> Outcome | None:
+async def _one(world: World, dice: _Dice, number: int, request: StepRequest) -> Outcome | None:
     """Run one operation at a random time; None when its caller left."""
-    request = dice.request(world, plan, number)
     await asyncio.sleep(dice.random.uniform(0, 120))
     CALLER.set(str(number))
     operation = world.create(request, deadline_seconds=dice.random.choice([None, 5, 20, 300]))
@@ -85,9 +88,10 @@ def _problems(world: World, plan: PlanKind, number: int, outcome: Outcome | None
     return problems
 
 
+@pytest.mark.parametrize("with_equal_steps", [False, True], ids=["own values", "equal steps"])
 @pytest.mark.parametrize("provider", ProviderName)
 @on_virtual_time
-async def test_promises_hold(provider: ProviderName) -> None:
+async def test_promises_hold(provider: ProviderName, *, with_equal_steps: bool) -> None:
     kinds = [plan for plan in plans.ALL if plan.provider is provider]
     says: Counter[str] = Counter()
     broken = []
@@ -96,9 +100,13 @@ async def test_promises_hold(provider: ProviderName) -> None:
         world = World(provider)
         world.http.choose = dice.happening
         walk = [dice.random.choice(kinds) for _ in range(OPERATIONS)]
+        requests = [
+            dice.request(world, plan, number, with_equal_steps=with_equal_steps)
+            for number, plan in enumerate(walk)
+        ]
         with capture_logs() as logs:
             ends = await asyncio.gather(
-                *(_one(world, dice, plan, number) for number, plan in enumerate(walk))
+                *(_one(world, dice, number, request) for number, request in enumerate(requests))
             )
             await world.tasks.drain(600)
             await asyncio.sleep(120)  # What is late arrives.

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from service.application.rate_limits import CONNECTIONS_MAX, RateLimits
-from service.domain.provider_call import ProviderRequest
+from service.domain.provider_call import ProviderAnswer, ProviderRequest
 from service.domain.step import ConnectionKey, ProviderName
 from tests.application import plans
 from tests.application.scripted_http import Happening, answer
@@ -17,6 +17,11 @@ OTHER_CUSTOMER = ConnectionKey("bolt", ProviderName.OUTREACH)
 OTHER_PROVIDER = ConnectionKey("acme", ProviderName.APOLLO)
 
 
+def _wait_seconds(limits: RateLimits, key: ConnectionKey) -> float:
+    wait = limits.wait(key)
+    return 0.0 if wait is None else wait.seconds
+
+
 def _turned_away(seconds: int) -> Happening:
     return Happening(answer(429, headers={"retry-after": str(seconds)}))
 
@@ -24,35 +29,48 @@ def _turned_away(seconds: int) -> Happening:
 @on_virtual_time
 async def test_a_wait_is_remembered_until_it_is_over() -> None:
     limits = RateLimits(VirtualClock())
-    assert limits.wait_seconds(ACME) == 0
+    assert _wait_seconds(limits, ACME) == 0
     limits.turned_away(ACME, 10)
     await asyncio.sleep(4)
-    assert limits.wait_seconds(ACME) == 6
+    assert _wait_seconds(limits, ACME) == 6
     await asyncio.sleep(6)
-    assert limits.wait_seconds(ACME) == 0
+    assert _wait_seconds(limits, ACME) == 0
 
 
 @on_virtual_time
 async def test_another_connection_does_not_wait() -> None:
     limits = RateLimits(VirtualClock())
     limits.turned_away(ACME, 10)
-    assert [limits.wait_seconds(key) for key in (OTHER_CUSTOMER, OTHER_PROVIDER)] == [0, 0]
+    assert [_wait_seconds(limits, key) for key in (OTHER_CUSTOMER, OTHER_PROVIDER)] == [0, 0]
 
 
 @on_virtual_time
 async def test_a_long_wait_is_asked_about_again_after_a_minute() -> None:
     limits = RateLimits(VirtualClock())
     limits.turned_away(ACME, 86_400)
-    assert limits.wait_seconds(ACME) == 60
+    assert _wait_seconds(limits, ACME) == 60
 
 
 @on_virtual_time
-async def test_the_newest_word_counts() -> None:
+async def test_the_longest_wait_counts() -> None:
     limits = RateLimits(VirtualClock())
     limits.turned_away(ACME, 5)
     await asyncio.sleep(1)
     limits.turned_away(ACME, 20)
-    assert limits.wait_seconds(ACME) == 20
+    limits.turned_away(ACME, 0)
+    assert _wait_seconds(limits, ACME) == 20
+
+
+@on_virtual_time
+async def test_maintenance_is_remembered_as_what_it_is() -> None:
+    body = b'{"errors": [{"id": "scheduledServerMaintenance"}]}'
+    maintenance = ProviderAnswer(503, {"retry-after": "600"}, body)
+    world = World(plans.OUTREACH)
+    world.http.script["GET /sequences"] = [Happening(maintenance)]
+    first = await world.create(plans.CALL)
+    second = await world.create(plans.CALL)
+    assert (first.says, second.says) == ("PROVIDER_UNAVAILABLE", "PROVIDER_UNAVAILABLE")
+    assert "maintenance" in second.error.message
 
 
 @on_virtual_time
@@ -66,7 +84,7 @@ async def test_the_connection_turned_away_longest_ago_is_forgotten_first() -> No
         limits.turned_away(key, 50)
     limits.turned_away(keys[0], 50)  # Turned away again: now the second is the oldest.
     limits.turned_away(keys[-1], 50)
-    forgotten = [key for key in keys if limits.wait_seconds(key) == 0]
+    forgotten = [key for key in keys if _wait_seconds(limits, key) == 0]
     assert forgotten == [keys[1]]
 
 

@@ -68,7 +68,7 @@ def test_every_decision_in_reach() -> None:
             stopped[meaning] += 1
         else:
             assert 0 <= pause <= PAUSE_SECONDS_MAX, case
-            assert pause < left_seconds, case
+            assert pause < left_seconds or meaning is Meaning.UNAUTHENTICATED, case
     print(f"{len(cases)} decisions, of which stop: {dict(stopped)}")  # noqa: T201 - for the reader
 
 

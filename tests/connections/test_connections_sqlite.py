@@ -147,8 +147,17 @@ async def test_keys_are_rotated_by_putting_a_new_one_first(
     assert KEY_1.reveal() not in str(events)
 
 
-async def test_replacing_keeps_what_somebody_put_meanwhile(store: SqliteConnections) -> None:
-    put = oauth(credential="put", refresh_token="put-too")
+@pytest.mark.parametrize(
+    "put",
+    [
+        oauth(credential="put", refresh_token="put-too"),
+        oauth(credential="put"),
+        oauth(refresh_token="put"),
+    ],
+)
+async def test_replacing_keeps_what_somebody_put_meanwhile(
+    store: SqliteConnections, put: Connection
+) -> None:
     await store.put(put)
     assert not await store.replace(oauth(), oauth(credential="access-2"))
     assert not await store.mark_expired(oauth())

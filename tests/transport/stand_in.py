@@ -9,7 +9,7 @@ from typing import Any
 import grpc
 
 # The package has type stubs, but does not say so in the way that mypy asks for.
-from google.rpc import error_details_pb2, status_pb2  # type: ignore[import-untyped]
+from google.rpc import error_details_pb2, status_pb2
 from structlog.testing import capture_logs
 from structlog.typing import EventDict
 
@@ -216,6 +216,8 @@ async def serving(servicer: SequenceStepServicer, application: StandIn) -> Async
     with capture_logs() as log:
         server = GrpcServer(servicer, requests_in_flight_max=100, reflects=True)
         port = await server.start("127.0.0.1:0")
-        async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
-            yield Api(channel, application, log)
-        await server.stop(StopTimes(0, 0, 0), nothing_to_finish, asyncio.Event())
+        try:
+            async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+                yield Api(channel, application, log)
+        finally:
+            await server.stop(StopTimes(0, 0, 0), nothing_to_finish, asyncio.Event())

@@ -1,10 +1,10 @@
 """A neutral step as Apollo's plan of writes: pure functions and the table that drives them."""
 
 import datetime as dt
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from types import MappingProxyType
 
-from service.domain.errors import FieldViolation, Reason, ServiceError
+from service.domain.errors import FieldViolation, Reason, ServiceError, refuse_invalid
 from service.domain.field_table import (
     NATIVE,
     FieldTable,
@@ -13,7 +13,7 @@ from service.domain.field_table import (
     check_fields,
     dropped,
     emulated,
-    refuse_owned_keys,
+    owned_keys,
 )
 from service.domain.json_value import JsonValue
 from service.domain.plan import Plan, Write
@@ -94,8 +94,8 @@ FIELDS: FieldTable = MappingProxyType(
 def check(request: StepRequest) -> tuple[StepWarning, ...]:
     """See `Provider.check`. Ids are 24 lower-case hexadecimal digits [code]."""
     step = request.step
-    _refuse_bad_ids(request)
-    refuse_owned_keys(step.custom_fields, OWNED_STEP_KEYS, StepField.CUSTOM_FIELDS)
+    owned = owned_keys(step.custom_fields, OWNED_STEP_KEYS, StepField.CUSTOM_FIELDS)
+    refuse_invalid([*_bad_ids(request), *owned])
     return (*check_fields(FIELDS, step), *_message_warnings(step))
 
 
@@ -231,16 +231,12 @@ def _subject_warnings(
     return (StepWarning(ProblemType.FIELD_NOT_SUPPORTED, detail, _SUBJECT_PATH),)
 
 
-def _refuse_bad_ids(request: StepRequest) -> None:
+def _bad_ids(request: StepRequest) -> Iterator[FieldViolation]:
     ids = {"sequence_id": request.sequence_id}
     if request.step.template_id and uses_template(request.step):
         ids[StepField.TEMPLATE_ID] = request.step.template_id
-    violations = tuple(
-        FieldViolation(field, "An Apollo id is 24 hexadecimal digits, with letters in lower case.")
-        for field, value in ids.items()
-        if not requests.is_id(value)
-    )
-    if violations:
-        raise ServiceError(
-            Reason.INVALID_FIELD, "The request has ids that are not Apollo's.", violations
-        )
+    for field, value in ids.items():
+        if not requests.is_id(value):
+            yield FieldViolation(
+                field, "An Apollo id is 24 hexadecimal digits, with letters in lower case."
+            )

@@ -1,8 +1,9 @@
 """A neutral step as Outreach's plan of writes: pure functions and the table that drives them."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from types import MappingProxyType
 
+from service.domain.errors import FieldViolation, refuse_invalid
 from service.domain.field_table import (
     NATIVE,
     FieldTable,
@@ -11,14 +12,14 @@ from service.domain.field_table import (
     check_fields,
     dropped,
     emulated,
-    refuse_owned_keys,
+    owned_keys,
 )
 from service.domain.json_value import JsonValue
 from service.domain.plan import Plan, Reference, Write
 from service.domain.step import SequenceStep, StepRequest, StepType, TemplateContent
 from service.domain.survey import Survey, refuse_kind_mismatch
 from service.domain.warnings import ProblemType, StepWarning
-from service.providers.numeric_id import refuse_bad_ids
+from service.providers.numeric_id import bad_ids
 from service.providers.outreach import requests
 
 OWNED_STEP_KEYS = frozenset(
@@ -93,17 +94,7 @@ FIELD_OF_POINTER: Mapping[str, str] = {
 def check(request: StepRequest) -> tuple[StepWarning, ...]:
     """See `Provider.check`. Ids are positive decimal numbers [spec]."""
     step = request.step
-    ids = {"sequence_id": request.sequence_id}
-    if step.template_id and uses_template(step):
-        ids[StepField.TEMPLATE_ID] = step.template_id
-    refuse_bad_ids("Outreach", ids)
-    refuse_owned_keys(step.custom_fields, OWNED_STEP_KEYS, StepField.CUSTOM_FIELDS)
-    if step.template_content is not None:
-        refuse_owned_keys(
-            step.template_content.custom_fields,
-            OWNED_TEMPLATE_KEYS,
-            StepField.TEMPLATE_CUSTOM_FIELDS,
-        )
+    refuse_invalid(_violations(request))
     return (*check_fields(FIELDS, step), *_message_warnings(step))
 
 
@@ -157,6 +148,21 @@ def template_attributes(content: TemplateContent) -> dict[str, JsonValue]:
         if addresses:
             attributes[key] = list(addresses)
     return attributes
+
+
+def _violations(request: StepRequest) -> Iterator[FieldViolation]:
+    step = request.step
+    ids = {"sequence_id": request.sequence_id}
+    if step.template_id and uses_template(step):
+        ids[StepField.TEMPLATE_ID] = step.template_id
+    yield from bad_ids("Outreach", ids)
+    yield from owned_keys(step.custom_fields, OWNED_STEP_KEYS, StepField.CUSTOM_FIELDS)
+    if step.template_content is not None:
+        yield from owned_keys(
+            step.template_content.custom_fields,
+            OWNED_TEMPLATE_KEYS,
+            StepField.TEMPLATE_CUSTOM_FIELDS,
+        )
 
 
 def _with_template(step: SequenceStep, step_write: Write) -> tuple[Write, ...]:

@@ -7,8 +7,8 @@ there, all others to `cadence_content`. A key that the mapping writes itself is 
 from collections.abc import Iterator, Mapping
 from typing import Final
 
-from service.domain.errors import FieldViolation, Reason, ServiceError
-from service.domain.field_table import StepField, refuse_owned_keys
+from service.domain.errors import FieldViolation
+from service.domain.field_table import StepField, owned_keys
 from service.domain.json_value import JsonObject, JsonValue
 from service.domain.step import SequenceStep, StepType
 from service.providers.salesloft.wait import DAY_SECONDS
@@ -73,22 +73,13 @@ def nested(step: SequenceStep, key: str) -> JsonObject:
     return value if isinstance(value, Mapping) else {}
 
 
-def refuse_bad_custom_fields(step: SequenceStep) -> None:
-    """Refuse custom fields that the mapping writes, or that cannot go together.
-
-    Raises:
-        ServiceError: INVALID_FIELD, naming each with its path.
-    """
-    refuse_owned_keys(_key_paths(step.custom_fields), _OWNED, StepField.CUSTOM_FIELDS)
-    violations = tuple(
-        FieldViolation(f"{StepField.CUSTOM_FIELDS}.{key}", why) for key, why in _flaws(step)
-    )
-    if violations:
-        raise ServiceError(
-            Reason.INVALID_FIELD, "step.custom_fields has what Salesloft cannot take.", violations
-        )
+def bad_custom_fields(step: SequenceStep) -> Iterator[FieldViolation]:
+    """Yield a violation for each that the mapping writes, or that cannot go with the others."""
+    yield from owned_keys(_key_paths(step.custom_fields), _OWNED, StepField.CUSTOM_FIELDS)
+    for key, why in _flaws(step):
+        yield FieldViolation(f"{StepField.CUSTOM_FIELDS}.{key}", why)
     if step.template_content is not None:
-        refuse_owned_keys(
+        yield from owned_keys(
             step.template_content.custom_fields,
             _OWNED_TEMPLATE_KEYS,
             StepField.TEMPLATE_CUSTOM_FIELDS,

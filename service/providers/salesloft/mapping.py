@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final
 
-from service.domain.errors import FieldViolation, Reason, ServiceError
+from service.domain.errors import FieldViolation, Reason, ServiceError, refuse_invalid
 from service.domain.field_table import (
     NATIVE,
     FieldTable,
@@ -20,7 +20,7 @@ from service.domain.plan import Plan
 from service.domain.step import SequenceStep, StepRequest, StepType, TemplateContent
 from service.domain.survey import Survey
 from service.domain.warnings import ProblemType, StepWarning
-from service.providers.numeric_id import refuse_bad_ids
+from service.providers.numeric_id import bad_ids
 from service.providers.salesloft import custom_fields, requests
 from service.providers.salesloft.wait import DELAY_MINUTES_MAX, Wait, nearest_wait
 
@@ -150,8 +150,7 @@ def check(request: StepRequest) -> tuple[StepWarning, ...]:
     ids = {"sequence_id": request.sequence_id}
     if copies_template(step):
         ids[StepField.TEMPLATE_ID] = step.template_id
-    refuse_bad_ids("Salesloft", ids)
-    custom_fields.refuse_bad_custom_fields(step)
+    refuse_invalid([*bad_ids("Salesloft", ids), *custom_fields.bad_custom_fields(step)])
     warnings = check_fields(FIELDS, step)
     if step.type is StepType.LINKEDIN_SEND_MESSAGE:
         _refuse_without_integration(step)

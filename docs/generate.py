@@ -1,0 +1,143 @@
+"""Writes the tables of the documentation that the code itself knows: `make docs`.
+
+A table stands between `<!-- begin NAME -->` and `<!-- end NAME -->`. With `--check` nothing is
+written; the exit status is 1 when a table is not what the code says.
+"""
+
+import re
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from service.domain.field_table import FieldTable, Rule, StepField, Support
+from service.domain.step import StepType
+from service.domain.warnings import AFTER_WRITE, ProblemType
+from service.providers.apollo import mapping as apollo
+from service.providers.outreach import mapping as outreach
+from service.providers.salesloft import mapping as salesloft
+from service.settings import settings_table
+
+ROOT = Path(__file__).parents[1]
+
+TABLES: Mapping[str, FieldTable] = {
+    "Outreach": outreach.FIELDS,
+    "Salesloft": salesloft.FIELDS,
+    "Apollo": apollo.FIELDS,
+}
+
+NAMES: Mapping[frozenset[StepType], str] = {
+    frozenset(StepType): "all",
+    frozenset({StepType.AUTO_EMAIL}): "automatic e-mails",
+    frozenset({StepType.MANUAL_EMAIL}): "manual e-mails",
+    frozenset({StepType.LINKEDIN_SEND_MESSAGE}): "LinkedIn",
+    frozenset({StepType.AUTO_EMAIL, StepType.MANUAL_EMAIL}): "e-mails",
+    frozenset({StepType.CALL, StepType.TASK}): "calls, tasks",
+    frozenset(step_type for step_type in StepType if step_type.has_message): "e-mails, LinkedIn",
+    frozenset(step_type for step_type in StepType if not step_type.is_email): (
+        "calls, tasks, LinkedIn"
+    ),
+    frozenset(StepType) - {StepType.LINKEDIN_SEND_MESSAGE}: "e-mails, calls, tasks",
+    frozenset(StepType) - {StepType.AUTO_EMAIL}: "all but automatic e-mails",
+}
+"""How groups of types are called in a table."""
+
+
+def main() -> int:
+    """Bring all tables up to date, or with `--check` say which are not."""
+    check = "--check" in sys.argv[1:]
+    stale = [name for name, (path, table) in DOCUMENTS.items() if _update(path, name, table, check)]
+    for name in stale:
+        print(f"{'not current' if check else 'updated'}: {name}")
+    return 1 if check and stale else 0
+
+
+def provider_table() -> str:
+    """Return what becomes of each field at each provider."""
+    rows = [f"| field | {' | '.join(TABLES)} |", f"| --- |{' --- |' * len(TABLES)}"]
+    for field in StepField:
+        cells = " | ".join(_cell(table, field) for table in TABLES.values())
+        rows.append(f"| `{field.removeprefix('step.')}` | {cells} |")
+    return "\n".join(rows)
+
+
+def notes() -> str:
+    """Return the sentence of each rule, for each provider."""
+    sections = []
+    for vendor, table in TABLES.items():
+        rows = [f"### {vendor}", "", "| fields | steps | |", "| --- | --- | --- |"]
+        for (rule, types), fields in _fields_by_rule(table).items():
+            named = ", ".join(f"`{field.removeprefix('step.')}`" for field in fields)
+            rows.append(f"| {named} | {NAMES[types]} | {rule.note}{_warning(rule)} |")
+        sections.append("\n".join(rows))
+    return "\n\n".join(sections)
+
+
+def warning_table() -> str:
+    """Return the list of warnings."""
+    rows = ["| `problem_type` | title | shows |", "| --- | --- | --- |"]
+    for problem in ProblemType:
+        shows = "after a write only" if problem in AFTER_WRITE else "before the first write"
+        rows.append(f"| `{problem.name}` | {problem.value} | {shows} |")
+    return "\n".join(rows)
+
+
+def setting_table() -> str:
+    """Return the list of settings."""
+    return f"| variable | default | meaning |\n| --- | --- | --- |\n{settings_table()}"
+
+
+DOCUMENTS: Mapping[str, tuple[Path, Callable[[], str]]] = {
+    "providers": (ROOT / "README.md", provider_table),
+    "rules": (ROOT / "docs/fields.md", notes),
+    "warnings": (ROOT / "docs/warnings.md", warning_table),
+    "settings": (ROOT / "docs/settings.md", setting_table),
+}
+
+
+def _cell(table: FieldTable, field: StepField) -> str:
+    """Return what becomes of a field for most types, and for the others in parentheses."""
+    types_by_support: dict[Support, set[StepType]] = {}
+    for step_type in StepType:
+        types_by_support.setdefault(table[step_type][field].support, set()).add(step_type)
+    most, *others = sorted(types_by_support, key=lambda each: -len(types_by_support[each]))
+    in_parentheses = "; ".join(
+        f"{NAMES[frozenset(types_by_support[each])]}: {each.value}" for each in others
+    )
+    return f"{most.value} ({in_parentheses})" if others else most.value
+
+
+def _fields_by_rule(
+    table: FieldTable,
+) -> dict[tuple[Rule, frozenset[StepType]], list[StepField]]:
+    """Return the fields that are treated alike, for the types that they are treated so for."""
+    fields: dict[tuple[Rule, frozenset[StepType]], list[StepField]] = {}
+    for field in StepField:
+        types_by_rule: dict[Rule, set[StepType]] = {}
+        for step_type in StepType:
+            types_by_rule.setdefault(table[step_type][field], set()).add(step_type)
+        for rule, types in types_by_rule.items():
+            if rule.note:
+                fields.setdefault((rule, frozenset(types)), []).append(field)
+    return fields
+
+
+def _warning(rule: Rule) -> str:
+    return f" (`{rule.problem_type.name}`)" if rule.problem_type else ""
+
+
+def _update(path: Path, name: str, table: Callable[[], str], check: bool) -> bool:  # noqa: FBT001
+    """Put a table in its place; say whether what was there is another one."""
+    text = path.read_text()
+    begin, end = f"<!-- begin {name} -->\n", f"\n<!-- end {name} -->"
+    pattern = re.compile(re.escape(begin) + ".*?" + re.escape(end), re.DOTALL)
+    assert pattern.search(text), f"{path} has no place for the table {name}"
+    updated = pattern.sub(lambda _: f"{begin}{table()}{end}", text)
+    if updated == text:
+        return False
+    if not check:
+        path.write_text(updated)
+    return True
+
+
+if __name__ == "__main__":
+    sys.exit(main())
