@@ -18,7 +18,7 @@ from service.application.provider_session import NOT_FOUND, Exchange, ProviderSe
 from service.application.retry import Meaning
 from service.domain.errors import Reason, ServiceError
 from service.domain.outcome import Candidate, Fit, StepAnswer
-from service.domain.plan import Call, Plan, Target, Write, bind
+from service.domain.plan import Call, Plan, Target, Write, bind, path_of
 from service.domain.survey import Survey
 from service.domain.warnings import ProblemType, StepWarning
 
@@ -180,10 +180,12 @@ class Execution:
 
     async def _undo(self, undo: Write, call: Call, failure: ServiceError) -> ServiceError:
         undo_call = bind(undo, self._ids)
-        exchange = await self._session.write(undo_call)
-        is_gone = exchange.meaning is Meaning.DONE or exchange.status == NOT_FOUND
-        if undo.target is Target.TEMPLATE or is_gone:
+        exchange = await self._session.write(undo_call, despite_limit=True)
+        if undo.target is Target.TEMPLATE or exchange.meaning is Meaning.DONE:
             # A template that stays is in no sequence: "nothing was written" holds all the same.
+            return failure
+        if exchange.status == NOT_FOUND and await self._look(undo_call) == ():
+            # The status alone could also mean that there is no such call.
             return failure
         if not exchange.was_lost:
             return self._incomplete(call.write, failure)
@@ -201,7 +203,7 @@ class Execution:
             Reason.STEP_INCOMPLETE,
             f"Step {step_id} was made, but its message could not be written: {failure.message}",
             advice="Do not make it again: finish or remove the step at the provider.",
-            metadata={**failure.metadata, **_failed_call(write), "stepId": str(step_id)},
+            metadata={**failure.metadata, **self._failed_call(write), "stepId": str(step_id)},
         )
 
     def _not_known(self, write: Write) -> ServiceError:
@@ -209,12 +211,12 @@ class Execution:
         subject = f"What became of step {step_id}" if step_id else "Whether the step was made"
         return ServiceError(
             Reason.OUTCOME_UNKNOWN,
-            f"The provider's answer to {write.method} {write.path} was lost. {subject} is not "
-            "known, and the provider did not show it.",
+            f"{subject} is not known: the provider's answer to "
+            f"{write.method} {path_of(write, self._ids)} was lost or did not say, and the provider "
+            "did not show it.",
             advice="Look at the sequence before you call again.",
-            metadata=_failed_call(write) | ({"stepId": str(step_id)} if step_id else {}),
+            metadata=self._failed_call(write) | ({"stepId": str(step_id)} if step_id else {}),
         )
 
-
-def _failed_call(write: Write) -> dict[str, str]:
-    return {"failedCall": f"{write.method} {write.path}"}
+    def _failed_call(self, write: Write) -> dict[str, str]:
+        return {"failedCall": f"{write.method} {path_of(write, self._ids)}"}

@@ -116,6 +116,8 @@ class ProviderSession:
     ) -> None:
         self._provider = provider
         self._connection = connection
+        self._refreshed: Connection | None = None
+        """What a refresh gave: when it is refused too, another one does not help."""
         self._budget = budget
         self._record = record
         self._surroundings = surroundings
@@ -131,30 +133,35 @@ class ProviderSession:
             raise exchange.failure
         return exchange.body
 
-    async def write(self, call: Call) -> Exchange:
-        """Send a write, and again only where that cannot double its effect."""
+    async def write(self, call: Call, *, despite_limit: bool = False) -> Exchange:
+        """Send a write, and again only where that cannot double its effect.
+
+        `despite_limit`: also while the provider limits requests; it may limit others than this.
+        """
         self._record.provider_writes += 1
         content = None if call.body is None else _json(call.body)
         write = call.write
-        return await self._exchange(_Request(write.method, call.path, content, write.repeatable))
+        request = _Request(write.method, call.path, content, write.repeatable)
+        return await self._exchange(request, despite_limit=despite_limit)
 
-    async def _exchange(self, request: _Request) -> Exchange:
+    async def _exchange(self, request: _Request, *, despite_limit: bool = False) -> Exchange:
         """Make attempts until one settles the call, or sending it again is not allowed."""
         earlier: Counter[Meaning] = Counter()
         was_lost = False
         while True:
             try:
                 self._budget.require(0)
-                await self._wait_for_rate_limit()
+                if not despite_limit:
+                    await self._wait_for_rate_limit()
                 attempt = await self._attempt_within_budget(request)
                 was_lost |= attempt.meaning is Meaning.LOST
                 pause = self._pause_before_repeat(request, attempt, earlier[attempt.meaning])
                 if pause is None:
                     return self._end(request, attempt, was_lost=was_lost)
                 if attempt.meaning is Meaning.UNAUTHENTICATED:
-                    self._connection = await self._surroundings.connections.refresh(
-                        attempt.connection
-                    )
+                    self._connection = (
+                        self._refreshed
+                    ) = await self._surroundings.connections.refresh(attempt.connection)
             except ServiceError as failure:
                 return Exchange(Meaning.REFUSED, failure=failure, was_lost=was_lost)
             earlier[attempt.meaning] += 1
@@ -232,6 +239,8 @@ class ProviderSession:
     def _pause_before_repeat(
         self, request: _Request, attempt: _Attempt, earlier: int
     ) -> float | None:
+        if attempt.meaning is Meaning.UNAUTHENTICATED and attempt.connection == self._refreshed:
+            return None
         return pause_before_repeat(
             attempt.meaning,
             earlier=earlier,

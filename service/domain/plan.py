@@ -88,6 +88,11 @@ def _bound(value: object, ids: Ids) -> object:
     return value
 
 
+def path_of(write: Write, ids: Ids) -> str:
+    """Return the path with the ids that are known; others stand as their names in braces."""
+    return write.path.format_map(_Braces(ids))
+
+
 def shown(write: Write) -> JsonObject | None:
     """The body for people: references stand as their names in braces."""
     if write.body is None:

@@ -38,9 +38,6 @@ class Fault:
     """The reason of a write that is given up."""
 
     when: When = When.AT_ONCE
-    is_blocking: bool = False
-    """Whether the connection has to wait too long for any other request."""
-
     outreach_only: bool = False
     """Whether only Outreach documents what the answer means."""
 
@@ -106,7 +103,7 @@ def _turned_away() -> Iterator[Fault]:
     yield Fault("429 short twice", (short,) * 2, Effect.REFUSED, limited)
     for name, headers in (("long", {"retry-after": "600"}), ("without a hint", {})):
         away = Happening(answer(429, headers=headers))
-        yield Fault(f"429 {name}", (away,), Effect.REFUSED, limited, is_blocking=True)
+        yield Fault(f"429 {name}", (away,), Effect.REFUSED, limited)
     away = Happening(answer(503, MAINTENANCE, {"retry-after": "4"}))
     yield Fault("short maintenance", (away,), Effect.DONE, outreach_only=True)
     away = Happening(answer(503, MAINTENANCE, {"retry-after": "2030-01-01T00:00:00Z"}))
@@ -115,7 +112,6 @@ def _turned_away() -> Iterator[Fault]:
         (away,),
         Effect.REFUSED,
         "PROVIDER_UNAVAILABLE",
-        is_blocking=True,
         outreach_only=True,
     )
 

@@ -63,8 +63,7 @@ def expected_answer(plan: PlanKind, kind: str, fault: Fault, look: Look) -> str:
     if effect is Effect.DONE:
         return "OK"
     if effect is Effect.REFUSED:
-        is_left = kind == "link" or (kind == "message" and fault.is_blocking)
-        return "STEP_INCOMPLETE" if is_left else fault.reason
+        return "STEP_INCOMPLETE" if kind == "link" else fault.reason
     if kind in {"template", "message"}:
         return "OK"
     return SAYS_AFTER_LOOK[look, fault.when]

@@ -11,8 +11,8 @@ from google.protobuf import descriptor_pb2
 from engagement.v1 import sequence_step_pb2, sequence_step_service_pb2
 from service.application.budget import CALLER_SECONDS_DEFAULT
 from service.domain.errors import Reason, ServiceError
+from service.domain.step import CUSTOMER_ID_CHARACTERS_MAX
 from service.transport import step_request, struct_json
-from service.transport.call_metadata import CUSTOMER_ID_CHARACTERS_MAX
 from service.transport.status import code_of
 from service.transport.status_boundary import REQUEST_BYTES_MAX
 from tests.service.programs import PROGRAMS, ROOT, run

@@ -62,10 +62,14 @@ async def test_the_service_starts_as_it_is_written(tmp_path: Path) -> None:
         *("bash", "-e", "-c", "\n".join([*lines, f"exec {serve}"])),
         cwd=ROOT,
         env=environment_of(tmp_path, settings),
+        stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
     )
+    assert service.stdin is not None
     assert service.stdout is not None
+    service.stdin.write(b'{"credential": "what-a-person-would-type"}')
+    service.stdin.close()
     try:
         line = await asyncio.wait_for(service.stdout.readline(), PROGRAM_SECONDS_MAX)
         await _is_serving(json.loads(line)["port"])
