@@ -159,9 +159,8 @@ class ProviderSession:
                 if pause is None:
                     return self._end(request, attempt, was_lost=was_lost)
                 if attempt.meaning is Meaning.UNAUTHENTICATED:
-                    self._connection = (
-                        self._refreshed
-                    ) = await self._surroundings.connections.refresh(attempt.connection)
+                    renewed = await self._surroundings.connections.refresh(attempt.connection)
+                    self._connection = self._refreshed = renewed
             except ServiceError as failure:
                 return Exchange(Meaning.REFUSED, failure=failure, was_lost=was_lost)
             earlier[attempt.meaning] += 1
