@@ -18,6 +18,7 @@ so that two at once, or one whose answer is not kept, would end the connection. 
 
 import asyncio
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Final, TypeAlias
 from weakref import WeakValueDictionary
 
@@ -77,8 +78,15 @@ class TokenRefresh:
         if task is None:
             task = asyncio.create_task(self._renew_alone(failed))
             self._running[attempt] = task
-            task.add_done_callback(lambda _: self._running.pop(attempt))
+            task.add_done_callback(partial(self._ended, attempt))
         return await asyncio.shield(task)
+
+    def _ended(self, attempt: _Attempt, task: asyncio.Task[Connection]) -> None:
+        """Take a refresh off the list; a bug in it is logged even when nobody waits any more."""
+        del self._running[attempt]
+        error = None if task.cancelled() else task.exception()
+        if error is not None and not isinstance(error, ServiceError):
+            _log.error("refresh_failed", **_whose(attempt[0]), exc_info=error)
 
     async def aclose(self) -> None:
         """Wait for the refreshes that run, and try once more to store what is not stored yet."""
