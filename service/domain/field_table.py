@@ -125,6 +125,20 @@ def check_fields(table: FieldTable, step: SequenceStep) -> tuple[StepWarning, ..
     )
 
 
+def missing_message(
+    step: SequenceStep, missing_note: str, reply_note: str
+) -> tuple[StepWarning, ...]:
+    """Return the warnings of a step that should have a message and has none.
+
+    For providers that keep the reply beside the message: without one there is no place for it.
+    """
+    missing = StepWarning(ProblemType.TEMPLATE_MISSING, missing_note, "step.template")
+    if not (step.is_reply and step.type.is_email):
+        return (missing,)
+    no_reply = StepWarning(ProblemType.FIELD_NOT_SUPPORTED, reply_note, StepField.IS_REPLY)
+    return (missing, no_reply)
+
+
 def _refuse(rules: Mapping[StepField, Rule]) -> None:
     violations = tuple(
         FieldViolation(field, rule.note)

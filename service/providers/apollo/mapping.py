@@ -13,6 +13,7 @@ from service.domain.field_table import (
     check_fields,
     dropped,
     emulated,
+    missing_message,
     owned_keys,
 )
 from service.domain.json_value import JsonValue
@@ -207,19 +208,11 @@ def _message_warnings(step: SequenceStep) -> tuple[StepWarning, ...]:
         return ()
     if step.has_template:
         return _subject_warnings(step, step.template_content)
-    missing = StepWarning(
-        ProblemType.TEMPLATE_MISSING,
+    return missing_message(
+        step,
         "The step is made without a message: Apollo cannot send it before it has one.",
-        "step.template",
-    )
-    if not (step.is_reply and step.type.is_email):
-        return (missing,)
-    no_reply = StepWarning(
-        ProblemType.FIELD_NOT_SUPPORTED,
         "Apollo takes is_reply only together with a message: without one it was left out.",
-        StepField.IS_REPLY,
     )
-    return (missing, no_reply)
 
 
 def _subject_warnings(

@@ -12,6 +12,7 @@ from service.domain.field_table import (
     check_fields,
     dropped,
     emulated,
+    missing_message,
     owned_keys,
 )
 from service.domain.json_value import JsonValue
@@ -181,16 +182,8 @@ def _with_template(step: SequenceStep, step_write: Write) -> tuple[Write, ...]:
 def _message_warnings(step: SequenceStep) -> tuple[StepWarning, ...]:
     if not step.type.has_message or step.has_template:
         return ()
-    missing = StepWarning(
-        ProblemType.TEMPLATE_MISSING,
+    return missing_message(
+        step,
         "The step is made without a message: Outreach cannot send it before it has a template.",
-        "step.template",
-    )
-    if not (step.is_reply and step.type.is_email):
-        return (missing,)
-    no_reply = StepWarning(
-        ProblemType.FIELD_NOT_SUPPORTED,
         "Outreach keeps is_reply beside the template: without one it was left out.",
-        StepField.IS_REPLY,
     )
-    return (missing, no_reply)
