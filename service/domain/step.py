@@ -85,6 +85,11 @@ class SequenceStep:
         """Whether the caller gave a template, in either form."""
         return bool(self.template_id) or self.template_content is not None
 
+    @property
+    def uses_template(self) -> bool:
+        """Whether the caller gave a template, and the step is of a type that has a message."""
+        return self.type.has_message and self.has_template
+
 
 @dataclass(frozen=True, slots=True)
 class StepRequest:

@@ -55,7 +55,7 @@ class Apollo:
 
     async def survey(self, reader: Reader, request: StepRequest) -> Survey:
         """See `Provider.survey`: the sequence with its steps and the template, side by side."""
-        template_id = request.step.template_id if mapping.uses_template(request.step) else ""
+        template_id = request.step.template_id if request.step.uses_template else ""
         async with parallel_reads() as reads:
             campaign = reads.create_task(_read_campaign(reader, request.sequence_id))
             template = (

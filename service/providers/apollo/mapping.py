@@ -120,11 +120,6 @@ def plan(request: StepRequest, survey: Survey) -> Plan:
     return Plan(writes, (*position_warnings, *_timing_warnings(step)))
 
 
-def uses_template(step: SequenceStep) -> bool:
-    """Whether the step gets the content of a template."""
-    return step.type.has_message and step.has_template
-
-
 def wait(interval_seconds: int) -> tuple[int, str]:
     """Return `wait_time` and `wait_mode`: the largest unit that holds the whole minutes.
 
@@ -187,7 +182,7 @@ def _position(step: SequenceStep, survey: Survey) -> tuple[int, tuple[StepWarnin
 
 
 def _message(step: SequenceStep, survey: Survey) -> Write | None:
-    if not uses_template(step):
+    if not step.uses_template:
         return None
     content = step.template_content or survey.template
     assert content is not None, "a template id is always read in the survey"
@@ -226,7 +221,7 @@ def _subject_warnings(
 
 def _bad_ids(request: StepRequest) -> Iterator[FieldViolation]:
     ids = {"sequence_id": request.sequence_id}
-    if request.step.template_id and uses_template(request.step):
+    if request.step.template_id and request.step.uses_template:
         ids[StepField.TEMPLATE_ID] = request.step.template_id
     for field, value in ids.items():
         if not requests.is_id(value):

@@ -57,7 +57,7 @@ class Outreach:
 
     async def survey(self, reader: Reader, request: StepRequest) -> Survey:
         """See `Provider.survey`: the sequence, its steps and the template, side by side."""
-        template_id = request.step.template_id if mapping.uses_template(request.step) else ""
+        template_id = request.step.template_id if request.step.uses_template else ""
         async with parallel_reads() as reads:
             sequence = reads.create_task(reader.get(requests.sequence_path(request.sequence_id)))
             steps = reads.create_task(_steps(reader, request.sequence_id))

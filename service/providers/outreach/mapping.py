@@ -111,11 +111,6 @@ def plan(request: StepRequest, survey: Survey) -> Plan:
     return Plan(_with_template(step, step_write), warnings)
 
 
-def uses_template(step: SequenceStep) -> bool:
-    """Whether the step gets a link to a template."""
-    return step.type.has_message and step.has_template
-
-
 def step_attributes(step: SequenceStep, survey: Survey) -> dict[str, JsonValue]:
     """Return the attributes of the step resource.
 
@@ -154,7 +149,7 @@ def template_attributes(content: TemplateContent) -> dict[str, JsonValue]:
 def _violations(request: StepRequest) -> Iterator[FieldViolation]:
     step = request.step
     ids = {"sequence_id": request.sequence_id}
-    if step.template_id and uses_template(step):
+    if step.template_id and step.uses_template:
         ids[StepField.TEMPLATE_ID] = step.template_id
     yield from bad_ids("Outreach", ids)
     yield from owned_keys(step.custom_fields, OWNED_STEP_KEYS, StepField.CUSTOM_FIELDS)
@@ -167,7 +162,7 @@ def _violations(request: StepRequest) -> Iterator[FieldViolation]:
 
 
 def _with_template(step: SequenceStep, step_write: Write) -> tuple[Write, ...]:
-    if not uses_template(step):
+    if not step.uses_template:
         return (step_write,)
     is_reply = step.is_reply and step.type.is_email
     if step.template_content is None:
