@@ -16,6 +16,7 @@ import sys
 import tempfile
 import time
 import urllib.request
+import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -96,6 +97,7 @@ def _demo(stack: ExitStack, *, serve: bool) -> int:
 def _add_step(channel: grpc.Channel, account: Account) -> bool:
     """Add one step; print the request and its answer; say whether it was made."""
     request = service_pb2.CreateSequenceStepRequest(
+        request_id=str(uuid.uuid4()),  # A real caller stores it first, and repeats with it.
         sequence_id=account.sequence_id,
         step=step_pb2.SequenceStep(
             type=step_pb2.STEP_TYPE_AUTO_EMAIL,

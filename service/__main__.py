@@ -1,4 +1,4 @@
-"""The command line: `serve`, `connections` and `keys`."""
+"""The command line: `serve`, `migrate`, `connections`, `operations` and `keys`."""
 
 import argparse
 import asyncio
@@ -8,7 +8,7 @@ import sys
 import structlog
 
 from service.bootstrap import running_service
-from service.commands import connections, keys
+from service.commands import connections, keys, migrate, operations
 from service.settings import Settings, SettingsError
 from service.stores.sqlite_database import DatabaseUnusable
 from service.transport.log_setup import configure_logging
@@ -30,8 +30,17 @@ def main(arguments: list[str] | None = None) -> int:
     except SettingsError as error:
         print(error, file=sys.stderr)  # noqa: T201 - the command line's answer
         return EXIT_SETTINGS_WRONG
-    if args.command == "connections":
-        return connections.run(args, settings)
+    return _run(args, settings)
+
+
+def _run(args: argparse.Namespace, settings: Settings) -> int:
+    match args.command:
+        case "migrate":
+            return migrate.run(settings)
+        case "connections":
+            return connections.run(args, settings)
+        case "operations":
+            return operations.run(args, settings)
     configure_logging(settings.log_level)
     try:
         asyncio.run(_serve(settings))
@@ -49,7 +58,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("serve", help="serve until SIGTERM or Ctrl-C")
+    migrate.add_parser(commands)
     connections.add_parser(commands)
+    operations.add_parser(commands)
     keys.add_parser(commands)
     return parser
 

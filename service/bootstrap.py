@@ -1,29 +1,40 @@
 """Composition root: builds the service from its settings; the only module that sees all others."""
 
-from collections.abc import AsyncIterator, Mapping
-from contextlib import AsyncExitStack, aclosing, asynccontextmanager, closing
+import asyncio
+from collections.abc import AsyncIterator, Coroutine, Iterator, Mapping
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager, closing, contextmanager
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from service.application.admission import Admission
+from service.application.claims import Claims
 from service.application.clock import SystemClock
 from service.application.create_sequence_step import CreateSequenceStep
 from service.application.customer_connections import CustomerConnections
 from service.application.operation_tasks import OperationTasks
+from service.application.owned_operations import OwnedOperations
 from service.application.ports import Provider
 from service.application.provider_session import Surroundings
 from service.application.rate_limits import RateLimits
+from service.application.recovery import Recovery
+from service.domain.connection import Secret
 from service.domain.step import ProviderName
 from service.providers.apollo.adapter import Apollo
 from service.providers.oauth import OAuthApplication, OAuthTokenEndpoint
 from service.providers.outreach.adapter import Outreach
 from service.providers.provider_http import ProviderHttp
 from service.providers.salesloft.adapter import Salesloft
-from service.settings import Settings
+from service.settings import PostgresUrl, Settings, SqliteFile
 from service.stores.connections_sqlite import SqliteConnections
+from service.stores.journal_sqlite import SqliteJournal
 from service.stores.key_ring import KeyRing
-from service.stores.sqlite_database import ServingLock, SqliteDatabase
+from service.stores.sqlite_database import DatabaseUnusable, ServingLock, SqliteDatabase
 from service.transport.sequence_step_servicer import SequenceStepServicer
 from service.transport.server import GrpcServer
+
+if TYPE_CHECKING:
+    from service.stores.connections_postgres import PostgresConnections
+    from service.stores.journal_postgres import PostgresJournal
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +44,14 @@ class RunningService:
     server: GrpcServer
     port: int
     tasks: OperationTasks
+
+
+@dataclass(frozen=True, slots=True)
+class Stores:
+    """What is kept in the database, whichever it is."""
+
+    connections: "SqliteConnections | PostgresConnections"
+    journal: "SqliteJournal | PostgresJournal"
 
 
 @asynccontextmanager
@@ -45,38 +64,108 @@ async def running_service(settings: Settings) -> AsyncIterator[RunningService]:
     """
     clock = SystemClock()
     async with AsyncExitStack() as stack:
-        stack.enter_context(closing(ServingLock(settings.database)))
-        store = await stack.enter_async_context(connection_store(settings))
+        stack.enter_context(serving_alone(settings))
+        stores = await stack.enter_async_context(opened_stores(settings))
+        if isinstance(stores.journal, SqliteJournal):
+            await stores.journal.expire_leases()  # Whoever served before is gone.
         http = await stack.enter_async_context(aclosing(ProviderHttp()))
         endpoint = OAuthTokenEndpoint(http, oauth_applications(settings), clock)
         connections = await stack.enter_async_context(
-            aclosing(CustomerConnections(store, endpoint, clock))
+            aclosing(CustomerConnections(stores.connections, endpoint, clock))
         )
+        surroundings = Surroundings(http, connections, RateLimits(clock), clock)
+        owned = OwnedOperations(stores.journal, settle_seconds(settings), clock)
+        recovery = Recovery(providers(settings), stores.journal, owned, surroundings)
         tasks = OperationTasks()
         create_sequence_step = CreateSequenceStep(
             providers(settings),
-            Admission(settings.requests_in_flight_max, clock),
+            Admission(settings.requests_in_flight_max),
             tasks,
-            Surroundings(http, connections, RateLimits(clock), clock),
+            Claims(stores.journal, recovery, owned, clock),
+            surroundings,
         )
         server = GrpcServer(
-            SequenceStepServicer(create_sequence_step),
+            SequenceStepServicer(
+                create_sequence_step, requires_request_id=settings.require_request_id
+            ),
             requests_in_flight_max=settings.requests_in_flight_max,
             reflects=settings.reflection,
         )
+        await stack.enter_async_context(_running(owned.run(), recovery.run()))
         yield RunningService(server, await server.start(settings.listen), tasks)
 
 
 @asynccontextmanager
-async def connection_store(settings: Settings) -> AsyncIterator[SqliteConnections]:
-    """Open the store of connections; the command line works on it while a server runs.
+async def opened_stores(settings: Settings) -> AsyncIterator[Stores]:
+    """Open the database; the command line works on it while a server runs.
 
     Raises:
-        DatabaseUnusable: the database cannot be opened.
+        DatabaseUnusable: it cannot be opened.
     """
     key_ring = KeyRing({key.id: key.key for key in settings.keys})
-    async with aclosing(await SqliteDatabase.open(settings.database)) as database:
-        yield SqliteConnections(database, key_ring, SystemClock())
+    clock = SystemClock()
+    match settings.database:
+        case SqliteFile(path):
+            async with aclosing(await SqliteDatabase.open(path)) as file:
+                yield Stores(
+                    SqliteConnections(file, key_ring, clock), SqliteJournal(file, key_ring, clock)
+                )
+        case PostgresUrl(url):
+            async with _postgres_stores(url, key_ring) as stores:
+                yield stores
+
+
+@asynccontextmanager
+async def _postgres_stores(url: Secret, key_ring: KeyRing) -> AsyncIterator[Stores]:
+    """Open a PostgreSQL database; only here its driver is needed, which is an extra."""
+    try:
+        from service.stores.connections_postgres import PostgresConnections  # noqa: PLC0415
+        from service.stores.journal_postgres import PostgresJournal  # noqa: PLC0415
+        from service.stores.postgres_database import PostgresDatabase  # noqa: PLC0415
+    except ImportError as error:
+        raise DatabaseUnusable(
+            "PostgreSQL needs its driver: install sequence-step-service[postgres]"
+        ) from error
+    async with aclosing(await PostgresDatabase.open(url.reveal())) as database:
+        yield Stores(
+            PostgresConnections(database, key_ring, SystemClock()),
+            PostgresJournal(database, key_ring),
+        )
+
+
+@contextmanager
+def serving_alone(settings: Settings) -> Iterator[None]:
+    """Keep other processes from serving from the same SQLite file; PostgreSQL has locks instead.
+
+    Raises:
+        DatabaseUnusable: another process serves from it.
+    """
+    if isinstance(settings.database, SqliteFile):
+        with closing(ServingLock(settings.database.path)):
+            yield
+    else:
+        yield
+
+
+@asynccontextmanager
+async def _running(*loops: Coroutine[None, None, None]) -> AsyncIterator[None]:
+    """Run loops beside the block, and end them with it."""
+    tasks = [asyncio.create_task(loop) for loop in loops]
+    try:
+        yield
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks)
+
+
+def settle_seconds(settings: Settings) -> Mapping[ProviderName, float]:
+    """Return within how long each provider applies a write or drops it, and shows it."""
+    return {
+        ProviderName.OUTREACH: settings.outreach_settle_seconds,
+        ProviderName.SALESLOFT: settings.salesloft_settle_seconds,
+        ProviderName.APOLLO: settings.apollo_settle_seconds,
+    }
 
 
 def providers(settings: Settings) -> Mapping[ProviderName, Provider]:

@@ -46,6 +46,20 @@ class EncryptionKey:
     """32 bytes in base64."""
 
 
+@dataclass(frozen=True, slots=True)
+class SqliteFile:
+    """A database of one serving process."""
+
+    path: Path
+
+
+@dataclass(frozen=True, slots=True)
+class PostgresUrl:
+    """A database that several processes share; its URL may hold a password."""
+
+    url: Secret
+
+
 def _listen(text: str) -> str:
     host, _, port = text.rpartition(":")
     is_bracketed = host.startswith("[") and host.endswith("]")
@@ -57,6 +71,15 @@ def _listen(text: str) -> str:
             "the service must not be reachable from other machines"
         )
     return text
+
+
+def _database(text: str) -> SqliteFile | PostgresUrl:
+    scheme, separator, _ = text.partition("://")
+    if not separator:
+        return SqliteFile(Path(text))
+    if scheme not in {"postgresql", "postgres"}:
+        raise ValueError("must be the path of a file, or a URL that begins with postgresql://")
+    return PostgresUrl(Secret(text))
 
 
 def _keys(text: str) -> tuple[EncryptionKey, ...]:
@@ -168,6 +191,16 @@ def _required(parse: Callable[[str], object], meaning: str) -> dict[str, _Variab
     return {"variable": _Variable(parse, meaning, is_required=True)}
 
 
+def _settle_setting(vendor: str) -> dict[str, _Variable]:
+    """Describe how long a provider may take to settle what became of a write."""
+    return _setting(
+        "120",
+        _seconds,
+        f"Within this {vendor} applies or drops a request, and shows it; only after it a step that "
+        "is not seen counts as not made.",
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class Settings:
     """All settings, checked."""
@@ -179,9 +212,12 @@ class Settings:
             "Address and port to serve at. Loopback only, since callers are not authenticated yet.",
         )
     )
-    database: Path = field(
+    database: SqliteFile | PostgresUrl = field(
         metadata=_setting(
-            "var/engagement.db", Path, "Path of the SQLite file; its folder is made if missing."
+            "var/engagement.db",
+            _database,
+            "Path of a SQLite file for one process, its folder is made if missing; or a "
+            "`postgresql://` URL for several.",
         )
     )
     keys: tuple[EncryptionKey, ...] = field(
@@ -209,6 +245,7 @@ class Settings:
             Secret, "Secret of the OAuth app at Outreach; given with the id or not at all."
         )
     )
+    outreach_settle_seconds: float = field(metadata=_settle_setting("Outreach"))
     salesloft_api_url: str = field(
         metadata=_setting("https://api.salesloft.com/v2", _url, "Base URL of Salesloft's API.")
     )
@@ -229,8 +266,13 @@ class Settings:
             Secret, "Secret of the OAuth app at Salesloft; given with the id or not at all."
         )
     )
+    salesloft_settle_seconds: float = field(metadata=_settle_setting("Salesloft"))
     apollo_api_url: str = field(
         metadata=_setting("https://api.apollo.io/api/v1", _url, "Base URL of Apollo's API.")
+    )
+    apollo_settle_seconds: float = field(metadata=_settle_setting("Apollo"))
+    require_request_id: bool = field(
+        metadata=_setting("false", _flag, "Whether a request that writes must have a `request_id`.")
     )
     reflection: bool = field(
         metadata=_setting(

@@ -1,5 +1,7 @@
 """How long an operation may take: the caller's time until its first write, its own after that."""
 
+from typing import Self
+
 from service.application.ports import Clock
 from service.domain.errors import Reason, ServiceError
 
@@ -21,9 +23,25 @@ class Budget:
 
     def __init__(self, clock: Clock, caller_seconds: float | None) -> None:
         self._clock = clock
-        seconds = CALLER_SECONDS_DEFAULT if caller_seconds is None else caller_seconds
-        self._caller_until_seconds = clock.monotonic_seconds() + min(seconds, CALLER_SECONDS_MAX)
+        self._caller_until_seconds = _until_seconds(clock, caller_seconds)
         self._operation_until_seconds: float | None = None
+
+    @classmethod
+    def without_caller(cls, clock: Clock) -> Self:
+        """Return the budget of an operation that nobody waits for, and that has written before."""
+        budget = cls(clock, 0.0)
+        budget.start_operation()
+        return budget
+
+    def wait_longer(self, caller_seconds: float | None) -> None:
+        """Take in another caller of the same operation; the most patient one counts."""
+        self._caller_until_seconds = max(
+            self._caller_until_seconds, _until_seconds(self._clock, caller_seconds)
+        )
+
+    def start_operation(self) -> None:
+        """Go over to the operation's own time, since it has written before."""
+        self._operation_until_seconds = self._clock.monotonic_seconds() + OPERATION_SECONDS
 
     @property
     def has_written(self) -> bool:
@@ -45,12 +63,19 @@ class Budget:
         if self.has_written:
             return False
         self.require(FIRST_WRITE_SECONDS_MIN)
-        self._operation_until_seconds = self._clock.monotonic_seconds() + OPERATION_SECONDS
+        self.start_operation()
         return True
 
     def take_back_first_write(self) -> None:
         """Go back to the caller's time: the first write is proven to have had no effect."""
         self._operation_until_seconds = None
+
+    async def pause(self, seconds: float) -> bool:
+        """Wait, unless the time that is left is shorter; say whether that was done."""
+        if seconds >= self.left_seconds:
+            return False
+        await self._clock.sleep(seconds)
+        return True
 
     def require(self, seconds: float) -> None:
         """Refuse to go on with less than this left before the first write.
@@ -64,3 +89,8 @@ class Budget:
                 "Too little time was left before the first write, so nothing was written. "
                 "Call again with a longer deadline; 60 seconds suit every provider.",
             )
+
+
+def _until_seconds(clock: Clock, caller_seconds: float | None) -> float:
+    seconds = CALLER_SECONDS_DEFAULT if caller_seconds is None else caller_seconds
+    return clock.monotonic_seconds() + min(seconds, CALLER_SECONDS_MAX)

@@ -1,5 +1,6 @@
 """Connections that were read a moment ago, so that a request does not cost a read of the store."""
 
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 
 from service.application.connection_ports import ConnectionStore, StoredConnection
@@ -60,6 +61,10 @@ class ConnectionCache:
             return await self._store.mark_expired(refused)
         finally:
             self._forget(refused.key)
+
+    def exclusive(self, key: ConnectionKey) -> AbstractAsyncContextManager[None]:
+        """See `ConnectionStore.exclusive`."""
+        return self._store.exclusive(key)
 
     def _keep(self, key: ConnectionKey, entry: _Entry) -> None:
         self._entries[key] = entry

@@ -1,6 +1,7 @@
 """What connections need from outside: the store that keeps them and the token endpoints."""
 
 import enum
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -44,6 +45,9 @@ class ConnectionStore(Protocol):
 
     async def mark_expired(self, refused: Connection) -> bool:
         """Set the state to expired if `refused` is still what is stored; say whether it was."""
+
+    def exclusive(self, key: ConnectionKey) -> AbstractAsyncContextManager[None]:
+        """Hold the right to refresh this connection, across processes."""
 
 
 class TokenEndpoint(Protocol):

@@ -1,27 +1,37 @@
-"""The use case: add one step to a customer's sequence.
+"""The use case: add one step to a customer's sequence, once, however often it is asked for.
 
-Check without I/O, find the connection, take the sequence's turn, survey, plan, execute, answer.
-The operation runs in a task of its own: a caller that leaves before the first write stops it, and
-one that leaves later does not.
+Check without I/O, take the sequence's turn, claim the operation in the journal, find the
+connection, finish what an earlier run began or survey, plan and execute, answer. The operation runs
+in a task of its own: a caller that leaves before the first write stops it, and one that leaves
+later does not.
 """
 
 import asyncio
 from collections.abc import Mapping
-from functools import partial
+from dataclasses import dataclass
 
+from service.application import endings, provider_failure
 from service.application.admission import Admission
+from service.application.arrival import Arrival
 from service.application.budget import FIRST_WRITE_SECONDS_MIN, Budget
-from service.application.call_record import CallRecord
+from service.application.claims import Claims, in_progress, reused
 from service.application.execution import Execution
-from service.application.operation_tasks import OperationTasks, log_outcome_unheard
+from service.application.journal_entry import JournalEntry, JournalFailed
+from service.application.journal_port import Finished, OwnershipLost
+from service.application.operation_tasks import OperationTasks, RunningOperation
 from service.application.ports import Provider
 from service.application.provider_session import ProviderSession, Surroundings
 from service.domain.errors import FieldViolation, Reason, ServiceError
+from service.domain.fingerprint import fingerprint
+from service.domain.operation import Operation, OperationState
 from service.domain.outcome import StepAnswer
 from service.domain.plan import Plan
-from service.domain.step import ConnectionKey, ProviderName, StepRequest
+from service.domain.step import ProviderName, StepRequest
 from service.domain.survey import Survey
 from service.domain.warnings import StepWarning
+
+RUNS_MAX = 2
+"""How often one call makes the step: a second time when the first is proven to be lost for good."""
 
 
 class CreateSequenceStep:
@@ -32,79 +42,166 @@ class CreateSequenceStep:
         providers: Mapping[ProviderName, Provider],
         admission: Admission,
         tasks: OperationTasks,
+        claims: Claims,
         surroundings: Surroundings,
     ) -> None:
         self._providers = providers
         self._admission = admission
         self._tasks = tasks
+        self._claims = claims
         self._surroundings = surroundings
 
-    async def run(
-        self,
-        key: ConnectionKey,
-        request: StepRequest,
-        *,
-        deadline_seconds: float | None,
-        record: CallRecord,
-    ) -> StepAnswer:
+    async def run(self, arrival: Arrival) -> StepAnswer:
         """Add the step, or with `validate_only` say what would be done.
-
-        `deadline_seconds` is what the caller still waits; None when it did not say.
 
         Raises:
             ServiceError: with the reasons of docs/errors.md.
         """
-        budget = Budget(self._surroundings.clock, deadline_seconds)
-        task = self._tasks.start(self._operation(key, request, budget, record))
-        try:
-            return await asyncio.shield(task)
-        except asyncio.CancelledError:
-            facts = {
-                "customer": key.customer_id,
-                "provider": key.provider.value,
-                "sequence": request.sequence_id,
-            }
-            task.add_done_callback(partial(log_outcome_unheard, facts))
-            if not budget.has_written:
-                task.cancel()
-            raise
+        if arrival.request.validate_only:
+            return await self._preview(arrival)
+        digest = fingerprint(arrival.request)
+        while True:
+            running = self._tasks.running(arrival.key)
+            if running is None:
+                running = self._start(arrival, digest)
+            elif running.is_stopping:
+                await running.ended()
+                continue
+            elif running.fingerprint != digest:
+                raise reused(running.fingerprint, digest)
+            return await running.answer(arrival)
 
-    async def _operation(
-        self, key: ConnectionKey, request: StepRequest, budget: Budget, record: CallRecord
-    ) -> StepAnswer:
+    async def _preview(self, arrival: Arrival) -> StepAnswer:
+        budget = Budget(self._surroundings.clock, arrival.deadline_seconds)
+        provider = self._providers[arrival.key.connection.provider]
         with self._admission.request():
-            provider = self._providers[key.provider]
-            checked = provider.check(request)
-            connection = await self._surroundings.connections.find(key)
-            session = ProviderSession(provider, connection, budget, record, self._surroundings)
-            if request.validate_only:
-                _, plan = await _plan(provider, session, request, checked)
-                answer = StepAnswer("", plan.warnings, plan.writes)
-            else:
-                answer = await self._add_step(key, request, checked, session, budget)
-            record.warnings = len(answer.warnings)
+            checked = provider.check(arrival.request)
+            session = await self._session(arrival, provider, budget)
+            _, plan = await _plan(provider, session, arrival.request, checked)
+            arrival.record.warnings = len(plan.warnings)
+            return StepAnswer("", plan.warnings, plan.writes)
+
+    def _start(self, arrival: Arrival, digest: str) -> RunningOperation:
+        budget = Budget(self._surroundings.clock, arrival.deadline_seconds)
+        running = RunningOperation(budget, digest)
+        self._tasks.start(arrival.key, running, self._operation(arrival, running))
+        return running
+
+    async def _operation(self, arrival: Arrival, running: RunningOperation) -> StepAnswer:
+        with self._admission.request():
+            provider = self._providers[arrival.key.connection.provider]
+            job = _Job(arrival, running, provider, provider.check(arrival.request))
+            answer = await self._known_answer(job) or await self._add_in_turn(job)
+            arrival.record.warnings = len(answer.warnings)
             return answer
 
-    async def _add_step(
-        self,
-        key: ConnectionKey,
-        request: StepRequest,
-        checked: tuple[StepWarning, ...],
-        session: ProviderSession,
-        budget: Budget,
-    ) -> StepAnswer:
+    async def _known_answer(self, job: "_Job") -> StepAnswer | None:
+        """Return the answer of a finished operation, where the turn would have to be waited for.
+
+        Where nobody else is at the sequence, the claim finds it as fast.
+        """
+        key, sequence_id = job.arrival.key, job.arrival.request.sequence_id
+        if not self._admission.has_turn_taken(key.connection, sequence_id):
+            return None
+        operation = await self._claims.finished(job.arrival, job.running.fingerprint)
+        return None if operation is None else _replay(operation)
+
+    async def _add_in_turn(self, job: "_Job") -> StepAnswer:
+        key, sequence_id = job.arrival.key, job.arrival.request.sequence_id
+        budget = job.running.budget
         budget.require(FIRST_WRITE_SECONDS_MIN)
-        provider = self._providers[key.provider]
         wait_seconds = budget.left_seconds - FIRST_WRITE_SECONDS_MIN
-        async with self._admission.turn(key, request.sequence_id, wait_seconds):
-            survey, plan = await _plan(provider, session, request, checked)
-            clock = self._surroundings.clock
-            execution = Execution(provider, session, survey, budget, clock)
-            try:
-                return await execution.run(plan)
-            finally:
-                if execution.may_be_applied_later:
-                    self._admission.keep_quiet(key, request.sequence_id)
+        async with self._admission.turn(key.connection, sequence_id, wait_seconds):
+            claim = await self._claims.claim(job.arrival, job.running.fingerprint, budget)
+            if isinstance(claim, Finished):
+                return _replay(claim.operation)
+            with self._claims.owned(claim) as entry:
+                try:
+                    return await self._add_or_give_back(job, entry)
+                except JournalFailed as failure:
+                    raise _store_failed(entry, failure) from failure
+                except OwnershipLost:
+                    return await self._answer_of_new_owner(entry)
+
+    async def _add_or_give_back(self, job: "_Job", entry: JournalEntry) -> StepAnswer:
+        """Add the step; what ends without an end in the journal gets one."""
+        try:
+            return await self._add(job, entry)
+        except (JournalFailed, OwnershipLost):
+            raise
+        except ServiceError as error:
+            if entry.is_ended:
+                raise
+            raise await entry.give_back(error) from error
+        except asyncio.CancelledError:
+            await asyncio.shield(entry.give_back(_left()))
+            raise
+        except Exception as bug:
+            await entry.give_back(ServiceError(Reason.INTERNAL, type(bug).__name__))
+            raise
+
+    async def _add(self, job: "_Job", entry: JournalEntry) -> StepAnswer:
+        arrival, running, provider = job.arrival, job.running, job.provider
+        session = await self._session(arrival, provider, running.budget)
+        announce = running.announce_first_write
+        execution = Execution(provider, session, entry, running.budget, announce)
+        if entry.operation.may_have_step:
+            running.budget.start_operation()
+        answer = await execution.resume(may_create_step=True)
+        runs = 0
+        while answer is None:
+            if runs == RUNS_MAX or not running.is_awaited:
+                raise provider_failure.unavailable(provider, "the answers to its writes were lost")
+            survey, plan = await _plan(provider, session, arrival.request, job.checked)
+            answer = await execution.run(plan, survey)
+            runs += 1
+        return answer
+
+    async def _session(
+        self, arrival: Arrival, provider: Provider, budget: Budget
+    ) -> ProviderSession:
+        connection = await self._surroundings.connections.find(arrival.key.connection)
+        return ProviderSession(provider, connection, budget, arrival.record, self._surroundings)
+
+    async def _answer_of_new_owner(self, entry: JournalEntry) -> StepAnswer:
+        """Answer from the row, which somebody else has taken over and may have settled."""
+        operation = entry.operation
+        if not entry.may_be_sent:
+            raise in_progress()
+        unknown = endings.not_known(operation, None, entry.settles_in_seconds)
+        try:
+            found = await self._claims.find(operation.key)
+        except ServiceError as error:
+            raise unknown from error
+        if found is None or found.state is not OperationState.SUCCEEDED:
+            raise unknown
+        return _replay(found)
+
+
+@dataclass(frozen=True, slots=True)
+class _Job:
+    """What stays the same over one operation."""
+
+    arrival: Arrival
+    running: RunningOperation
+    provider: Provider
+    checked: tuple[StepWarning, ...]
+    """The warnings that need no I/O."""
+
+
+def _replay(operation: Operation) -> StepAnswer:
+    assert operation.step_id is not None
+    return StepAnswer(operation.step_id, operation.warnings, is_replay=True)
+
+
+def _store_failed(entry: JournalEntry, failure: JournalFailed) -> ServiceError:
+    if entry.may_be_sent:
+        return endings.not_known(entry.operation, None, entry.settles_in_seconds)
+    return failure.error
+
+
+def _left() -> ServiceError:
+    return ServiceError(Reason.DEADLINE_TOO_SHORT, "Its caller left before the first write.")
 
 
 async def _plan(

@@ -35,6 +35,10 @@ class Provider(Protocol):
     def base_url(self) -> str:
         """Where its API is, without a slash at the end."""
 
+    @property
+    def names_steps(self) -> bool:
+        """Whether its answer to the write of a step says the step's id."""
+
     def headers(self, connection: Connection) -> Mapping[str, str]:
         """Return the headers of every request: content type and credential."""
 
@@ -72,9 +76,9 @@ class Provider(Protocol):
         """Whether a 503 says that nothing was done, by the vendor's documentation."""
 
     async def look(
-        self, reader: Reader, call: Call, survey: Survey, ids: Ids
+        self, reader: Reader, call: Call, snapshot: frozenset[str], ids: Ids
     ) -> tuple[Candidate, ...]:
-        """Find what a call may have made: only what was not there in the survey.
+        """Find what a call may have made: only steps that were not in the snapshot before it.
 
         When `ids` already has the id of what was made, the
         candidate is that one, with the ids that the answer left out.

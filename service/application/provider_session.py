@@ -6,8 +6,10 @@ Every HTTP request of an operation goes through here, so a rule about sending is
 import json
 import random
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
+from typing import TypeAlias
 from urllib.parse import quote, urlencode
 
 from service.application import provider_failure
@@ -46,6 +48,11 @@ ANSWERED_WITH_BODY = frozenset({"GET", "PUT"})
 
 NOT_FOUND = 404
 SERVICE_UNAVAILABLE = 503
+
+
+Intent: TypeAlias = Callable[[bool], Awaitable[None]]
+"""Commits that an attempt of a write is about to be sent; called before each of them. It is told
+whether an earlier attempt was lost. What it raises ends the call, and nothing is sent."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +140,7 @@ class ProviderSession:
             raise exchange.failure
         return exchange.body
 
-    async def write(self, call: Call, *, despite_limit: bool = False) -> Exchange:
+    async def write(self, call: Call, intent: Intent, *, despite_limit: bool = False) -> Exchange:
         """Send a write, and again only where that cannot double its effect.
 
         `despite_limit`: also while the provider limits requests; it may limit others than this.
@@ -142,9 +149,11 @@ class ProviderSession:
         content = None if call.body is None else _json(call.body)
         write = call.write
         request = _Request(write.method, call.path, content, write.repeatable)
-        return await self._exchange(request, despite_limit=despite_limit)
+        return await self._exchange(request, intent, despite_limit=despite_limit)
 
-    async def _exchange(self, request: _Request, *, despite_limit: bool = False) -> Exchange:
+    async def _exchange(
+        self, request: _Request, intent: Intent | None = None, *, despite_limit: bool = False
+    ) -> Exchange:
         """Make attempts until one settles the call, or sending it again is not allowed."""
         earlier: Counter[Meaning] = Counter()
         was_lost = False
@@ -153,7 +162,10 @@ class ProviderSession:
                 self._budget.require(0)
                 if not despite_limit:
                     await self._wait_for_rate_limit()
-                attempt = await self._attempt_within_budget(request)
+                if intent is None:
+                    attempt = await self._attempt(request)
+                else:
+                    attempt = await self._attempt_write(request, partial(intent, was_lost))
                 was_lost |= attempt.meaning is Meaning.LOST
                 pause = self._pause_before_repeat(request, attempt, earlier[attempt.meaning])
                 if pause is None:
@@ -166,19 +178,27 @@ class ProviderSession:
             earlier[attempt.meaning] += 1
             await self._surroundings.clock.sleep(pause)
 
-    async def _attempt_within_budget(self, request: _Request) -> _Attempt:
-        """Make an attempt; the first write that may have an effect ends the caller's time."""
-        is_first_write = not request.is_read and self._budget.start_write()
-        attempt = await self._attempt(request)
+    async def _attempt_write(
+        self, request: _Request, intent: Callable[[], Awaitable[None]]
+    ) -> _Attempt:
+        """Make an attempt; the first write that may have an effect ends the caller's time.
+
+        The time to start counts from before the commit: a process that was frozen after it, and
+        wakes when another one owns the operation, must send nothing.
+        """
+        is_first_write = self._budget.start_write()
+        start_by_seconds = self._surroundings.clock.boot_seconds() + START_WITHIN_SECONDS
+        await intent()
+        attempt = await self._attempt(request, start_by_seconds)
         if is_first_write and attempt.meaning in WITHOUT_EFFECT:
             self._budget.take_back_first_write()
         return attempt
 
-    async def _attempt(self, request: _Request) -> _Attempt:
+    async def _attempt(self, request: _Request, start_by_seconds: float | None = None) -> _Attempt:
         connection = self._connection
         self._record.provider_requests += 1
         try:
-            answer = await self._send(request, connection)
+            answer = await self._send(request, connection, start_by_seconds)
         except NotSent as fact:
             return _Attempt(connection, Meaning.NOT_SENT, why=fact.why)
         except AnswerLost as fact:
@@ -198,9 +218,10 @@ class ProviderSession:
             return _Attempt(connection, Meaning.LOST, why=why)
         return _Attempt(connection, meaning, answer, body)
 
-    async def _send(self, request: _Request, connection: Connection) -> ProviderAnswer:
+    async def _send(
+        self, request: _Request, connection: Connection, start_by_seconds: float | None
+    ) -> ProviderAnswer:
         left_seconds = max(self._budget.left_seconds, 0.0)
-        start_by_seconds = self._surroundings.clock.boot_seconds() + START_WITHIN_SECONDS
         return await self._surroundings.http.send(
             ProviderRequest(
                 request.method,
@@ -211,7 +232,7 @@ class ProviderSession:
             timeout_seconds=min(READ_SECONDS_MAX, left_seconds)
             if request.is_read
             else WRITE_SECONDS,
-            start_by_seconds=None if request.is_read else start_by_seconds,
+            start_by_seconds=start_by_seconds,
         )
 
     def _turned_away(self, connection: Connection, answer: ProviderAnswer) -> _Attempt:

@@ -3,9 +3,8 @@
 A refresh uses up the refresh token (Salesloft says so [doc], Outreach is treated alike [unknown]),
 so that two at once, or one whose answer is not kept, would end the connection. Hence:
 
-- one at a time per connection; who waited finds the token replaced and asks nobody. Within the
-  process an asyncio lock sees to it. A store that several processes share has to add a lock on the
-  row, held round `_renew`;
+- one at a time per connection; who waited finds the token replaced and asks nobody. An asyncio
+  lock sees to it within the process, and `ConnectionStore.exclusive` among processes;
 - the new tokens are stored before anyone uses them; when the store is down they are kept, and
   stored at the next attempt in place of another refresh;
 - it runs in a task of its own, which a caller that leaves does not stop;
@@ -100,7 +99,7 @@ class TokenRefresh:
 
     async def _renew_alone(self, failed: Connection) -> Connection:
         lock = self._locks.setdefault(failed.key, asyncio.Lock())
-        async with lock:
+        async with lock, self._store.exclusive(failed.key):
             return await self._renew(failed)
 
     async def _renew(self, failed: Connection) -> Connection:

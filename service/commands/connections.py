@@ -6,36 +6,37 @@ seconds. No command prints a secret.
 
 import argparse
 import asyncio
-import datetime as dt
 import json
-import sys
-from collections.abc import Iterator
-from contextlib import aclosing, closing, contextmanager
-from typing import TYPE_CHECKING, Final, NoReturn
-
-import structlog
+from contextlib import aclosing
+from typing import TYPE_CHECKING
 
 from service.application.clock import SystemClock
 from service.application.customer_connections import CustomerConnections
 from service.application.usable_connection import usable
-from service.bootstrap import connection_store, oauth_applications
+from service.bootstrap import Stores, oauth_applications, opened_stores, serving_alone
 from service.commands import connection_form
 from service.commands.connection_form import InputInvalid
+from service.commands.output import (
+    EXIT_DONE,
+    EXIT_INPUT_INVALID,
+    EXIT_NOT_DONE,
+    failed,
+    print_line,
+    print_table,
+    time_shown,
+    without_log,
+)
 from service.domain.connection import Connection, ConnectionKind
 from service.domain.errors import ServiceError
 from service.domain.step import CUSTOMER_ID, CUSTOMER_ID_RULE, ConnectionKey, ProviderName
 from service.providers.oauth import OAuthTokenEndpoint
 from service.providers.provider_http import ProviderHttp
 from service.settings import Settings
-from service.stores.connections_sqlite import ConnectionSummary, SqliteConnections
-from service.stores.sqlite_database import DatabaseUnusable, ServingLock
+from service.stores.connection_rows import ConnectionSummary
+from service.stores.sqlite_database import DatabaseUnusable
 
 if TYPE_CHECKING:
     from argparse import _SubParsersAction
-
-EXIT_DONE: Final = 0
-EXIT_NOT_DONE: Final = 1
-EXIT_INPUT_INVALID: Final = 2
 
 
 def add_parser(subparsers: "_SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -67,7 +68,7 @@ def add_parser(subparsers: "_SubParsersAction[argparse.ArgumentParser]") -> None
     check.add_argument(
         "--refresh",
         action="store_true",
-        help="get a new access token (oauth alone); not while a server runs, which does it itself",
+        help="get a new access token (oauth alone); on SQLite not while a server runs",
     )
 
     remove = actions.add_parser("remove", help="forget a connection")
@@ -81,16 +82,16 @@ def run(args: argparse.Namespace, settings: Settings) -> int:
     given cannot be taken. Errors are one line on standard error.
     """
     try:
-        with _without_log():
+        with without_log():
             return _run(args, settings)
     except InputInvalid as error:
-        return _failed(EXIT_INPUT_INVALID, error)
+        return failed(EXIT_INPUT_INVALID, error)
     except DatabaseUnusable as error:
-        return _failed(EXIT_NOT_DONE, error)
+        return failed(EXIT_NOT_DONE, error)
     except ServiceError as error:
-        return _failed(EXIT_NOT_DONE, error.__cause__ or error.message)
+        return failed(EXIT_NOT_DONE, error.__cause__ or error.message)
     except (EOFError, KeyboardInterrupt):
-        return _failed(EXIT_NOT_DONE, "interrupted")
+        return failed(EXIT_NOT_DONE, "interrupted")
 
 
 def _run(args: argparse.Namespace, settings: Settings) -> int:
@@ -106,53 +107,52 @@ def _run(args: argparse.Namespace, settings: Settings) -> int:
 
 
 async def _put(settings: Settings, connection: Connection) -> int:
-    async with connection_store(settings) as store:
-        await store.put(connection)
+    async with opened_stores(settings) as stores:
+        await stores.connections.put(connection)
     return EXIT_DONE
 
 
 async def _list(settings: Settings, *, as_json: bool) -> int:
-    async with connection_store(settings) as store:
-        rows = [_shown(summary) for summary in await store.summaries()]
+    async with opened_stores(settings) as stores:
+        rows = [_shown(summary) for summary in await stores.connections.summaries()]
     if as_json:
-        _print(json.dumps(rows, indent=2))
-    elif rows:
-        lines = [list(rows[0]), *([value or "-" for value in row.values()] for row in rows)]
-        widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-        for line in lines:
-            _print("  ".join(map(str.ljust, line, widths)).rstrip())
+        print_line(json.dumps(rows, indent=2))
+    else:
+        print_table(rows)
     return EXIT_DONE
 
 
 async def _check(settings: Settings, key: ConnectionKey, *, refresh: bool) -> int:
-    async with connection_store(settings) as store:
-        connection = usable(key, await store.read(key))
+    async with opened_stores(settings) as stores:
+        connection = usable(key, await stores.connections.read(key))
         if refresh:
-            connection = await _refreshed(settings, store, connection)
+            connection = await _refreshed(settings, stores, connection)
     done = "its token was refreshed" if refresh else "it decrypts; the provider was not asked"
-    end = _time(connection.expires_at_epoch_seconds)
-    _print(f"{connection.kind}: {done}; " + (f"the token ends {end}" if end else "no known end"))
+    end = time_shown(connection.expires_at_epoch_seconds)
+    print_line(
+        f"{connection.kind}: {done}; " + (f"the token ends {end}" if end else "no known end")
+    )
     return EXIT_DONE
 
 
-async def _refreshed(
-    settings: Settings, store: SqliteConnections, connection: Connection
-) -> Connection:
+async def _refreshed(settings: Settings, stores: Stores, connection: Connection) -> Connection:
     if connection.kind is not ConnectionKind.OAUTH:
         raise InputInvalid(f"a connection of kind {connection.kind} has no token to refresh")
     clock = SystemClock()
-    with closing(ServingLock(settings.database)):
+    with serving_alone(settings):
         async with aclosing(ProviderHttp()) as http:
             endpoint = OAuthTokenEndpoint(http, oauth_applications(settings), clock)
-            async with aclosing(CustomerConnections(store, endpoint, clock)) as connections:
+            async with aclosing(
+                CustomerConnections(stores.connections, endpoint, clock)
+            ) as connections:
                 return await connections.refresh(connection)
 
 
 async def _remove(settings: Settings, key: ConnectionKey) -> int:
-    async with connection_store(settings) as store:
-        if await store.remove(key):
+    async with opened_stores(settings) as stores:
+        if await stores.connections.remove(key):
             return EXIT_DONE
-    return _failed(EXIT_NOT_DONE, f"there is no connection of {key.customer_id} at {key.provider}")
+    return failed(EXIT_NOT_DONE, f"there is no connection of {key.customer_id} at {key.provider}")
 
 
 def _add_key(parser: argparse.ArgumentParser) -> None:
@@ -174,38 +174,8 @@ def _shown(summary: ConnectionSummary) -> dict[str, str | None]:
         "kind": summary.kind,
         "state": summary.state,
         "key_id": summary.key_id,
-        "expires_at": _time(None if expires_at_epoch_ms is None else expires_at_epoch_ms / 1000),
-        "updated_at": _time(summary.updated_at_epoch_ms / 1000),
+        "expires_at": time_shown(
+            None if expires_at_epoch_ms is None else expires_at_epoch_ms / 1000
+        ),
+        "updated_at": time_shown(summary.updated_at_epoch_ms / 1000),
     }
-
-
-def _time(epoch_seconds: float | None) -> str | None:
-    """Write a time in the form that `put` reads."""
-    if epoch_seconds is None:
-        return None
-    moment = dt.datetime.fromtimestamp(epoch_seconds, dt.UTC)
-    return moment.isoformat(timespec="seconds").replace("+00:00", "Z")
-
-
-@contextmanager
-def _without_log() -> Iterator[None]:
-    """Leave out log events: they are for a server's operator, and this one is told the error."""
-    before = structlog.get_config()
-    structlog.configure(processors=[_drop])
-    try:
-        yield
-    finally:
-        structlog.configure(**before)
-
-
-def _drop(_logger: object, _method: str, _event: structlog.typing.EventDict) -> NoReturn:
-    raise structlog.DropEvent
-
-
-def _failed(status: int, why: object) -> int:
-    print(f"error: {why}", file=sys.stderr)  # noqa: T201 - the command line's answer
-    return status
-
-
-def _print(line: str) -> None:
-    print(line)  # noqa: T201 - the command line's answer

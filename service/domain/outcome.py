@@ -54,3 +54,5 @@ class StepAnswer:
     step_id: str
     warnings: tuple[StepWarning, ...]
     planned: tuple[Write, ...] = ()
+    is_replay: bool = False
+    """Whether an earlier call made the step, and this one only read what had become of it."""

@@ -13,6 +13,7 @@ from importlib.resources import files
 _SQL = files("service.stores") / "sql"
 _NAME = re.compile(r"^-- name: (\w+)$", re.MULTILINE)
 _MIGRATION = re.compile(r"(\d{4})_\w+\.sql")
+_NO_TRANSACTION = "-- no transaction\n"
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +22,8 @@ class Migration:
 
     number: int
     statements: tuple[str, ...]
+    in_transaction: bool = True
+    """Else each statement is a transaction of its own."""
 
 
 def named_queries(dialect: str, file_name: str) -> Mapping[str, str]:
@@ -36,7 +39,8 @@ def migrations(dialect: str) -> tuple[Migration, ...]:
     for file in (_SQL / dialect).iterdir():
         if matched := _MIGRATION.fullmatch(file.name):
             text = file.read_text(encoding="utf-8")
-            found.append(Migration(int(matched[1]), tuple(_statements(text))))
+            in_transaction = not text.startswith(_NO_TRANSACTION)
+            found.append(Migration(int(matched[1]), tuple(_statements(text)), in_transaction))
     return tuple(sorted(found, key=lambda migration: migration.number))
 
 

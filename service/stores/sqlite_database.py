@@ -1,7 +1,10 @@
 """One SQLite file: how it is opened, brought up to date, shared and used from asyncio.
 
-The server and the command line open the same file at once. What is written is on the disk before
-it counts as written (WAL, `synchronous=FULL`), and every transaction is short.
+The server and the command line open the same file at once. Nothing is answered before it is on the
+disk (WAL, `synchronous=FULL`), and every transaction is short.
+
+Statements run on the event loop, where SQLite works in memory; what waits for the disk runs in a
+thread: a COMMIT. Whatever is asked for meanwhile shares the next one.
 """
 
 import asyncio
@@ -9,11 +12,13 @@ import fcntl
 import os
 import sqlite3
 import time
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Self, TypeVar
+from typing import Any, Final, Self, TypeAlias, TypeVar
 
 import structlog
 
@@ -22,6 +27,15 @@ from service.stores.sql_files import migrations
 
 BUSY_SECONDS_MAX: Final = 5.0
 """How long a transaction waits for that of another process."""
+
+BUSY_PAUSE_SECONDS: Final = 0.003
+"""Between two tries to begin one."""
+
+COMPANY_SECONDS: Final = 0.001
+"""How long a group waits for more members, when the last one had more than one."""
+
+GROUP_WORKS_MAX: Final = 64
+"""More members wait for the next group, so that others have their turn on the event loop."""
 
 RETRY_AFTER_SECONDS: Final = 5.0
 """What a caller is told to wait when the store failed."""
@@ -32,21 +46,58 @@ _SWITCH_PAUSE_SECONDS: Final = 0.01
 _T = TypeVar("_T")
 _log = structlog.get_logger()
 
+Commit: TypeAlias = Callable[[Callable[[], None]], Awaitable[None]]
+"""Calls a function that waits for the disk, where that holds nobody up; what it raises is raised
+here too."""
+
 
 class DatabaseUnusable(Exception):  # noqa: N818 - the class's name reads as the sentence it stands for
     """The file cannot be opened; the message tells an operator which one and why."""
 
 
-class SqliteDatabase:
-    """A database file with one connection, used by a single thread of its own.
+@dataclass(slots=True)
+class _Member:
+    """One piece of work of a group."""
 
-    The event loop never waits for the disk, and statements run in the order they were asked for.
+    work: Callable[[sqlite3.Connection], Any]
+    answer: asyncio.Future[Any]
+    result: Any = None
+    error: Exception | None = None
+
+    def tell(self) -> None:
+        """Wake who waits, unless it has left."""
+        if self.answer.done():
+            return
+        if self.error is None:
+            self.answer.set_result(self.result)
+        else:
+            self.answer.set_exception(self.error)
+
+
+class SqliteDatabase:
+    """A database file with one connection; all that is done there is done in groups.
+
+    The members of a group share a transaction, in the order they came. Each is undone alone when it
+    fails. What one of them wrote the next one reads, and none is answered before the COMMIT: not
+    even who only reads, since what it read might not last.
     """
 
-    def __init__(self, worker: ThreadPoolExecutor, connection: sqlite3.Connection) -> None:
-        """Take an open connection and the thread that opened it; see `open`."""
-        self._worker = worker
+    def __init__(
+        self,
+        connection: sqlite3.Connection,
+        commit: Commit,
+        end_commits: Callable[[], None] = lambda: None,
+    ) -> None:
+        """Take a connection that `open_connection` made, and what runs a COMMIT.
+
+        `end_commits` is called when the connection is closed.
+        """
         self._connection = connection
+        self._commit = commit
+        self._end_commits = end_commits
+        self._waiting: deque[_Member] = deque()
+        self._writer: asyncio.Task[None] | None = None
+        self._has_company = False
 
     @classmethod
     async def open(cls, path: Path) -> Self:
@@ -55,47 +106,135 @@ class SqliteDatabase:
         Raises:
             DatabaseUnusable: It cannot be opened, is no database, or is of a newer version.
         """
-        worker = ThreadPoolExecutor(1, thread_name_prefix="sqlite")
+        thread = ThreadPoolExecutor(1, thread_name_prefix="sqlite")
         loop = asyncio.get_running_loop()
+
+        async def commit(work: Callable[[], None]) -> None:
+            await loop.run_in_executor(thread, work)
+
         try:
-            connection = await loop.run_in_executor(worker, open_connection, path)
+            connection = await loop.run_in_executor(thread, open_connection, path)
         except BaseException:
-            worker.shutdown(wait=False)
+            thread.shutdown(wait=False)
             raise
-        return cls(worker, connection)
+        return cls(connection, commit, thread.shutdown)
 
-    async def read(self, work: Callable[[sqlite3.Connection], _T]) -> _T:
-        """Run one query in the worker thread.
+    async def run(self, work: Callable[[sqlite3.Connection], _T]) -> _T:
+        """Run `work` on the event loop, as a member of the next group; return what it returned.
 
-        Raises:
-            ServiceError: STORE_UNAVAILABLE, with SQLite's error as its cause.
-        """
-        return await self._run(lambda: work(self._connection))
-
-    async def write(self, work: Callable[[sqlite3.Connection], _T]) -> _T:
-        """Run `work` in the worker thread, in a transaction that is durable when this returns.
+        It is durable then. `work` may only use the connection it is given, before it returns. Who
+        is cancelled while waiting does not know whether it was done.
 
         Raises:
-            ServiceError: STORE_UNAVAILABLE, with SQLite's error as its cause; nothing was written.
+            ServiceError: STORE_UNAVAILABLE, with SQLite's error as its cause; when a COMMIT failed,
+                it may have been done.
+            Exception: What `work` raised; nothing of it was done.
         """
-        return await self._run(lambda: _in_transaction(self._connection, work))
+        answer: asyncio.Future[_T] = asyncio.get_running_loop().create_future()
+        self._waiting.append(_Member(work, answer))
+        if self._writer is None:
+            self._writer = asyncio.create_task(self._run_groups())
+        return await answer
 
     async def aclose(self) -> None:
         """Finish what was asked for, then close the file."""
-        await asyncio.get_running_loop().run_in_executor(self._worker, self._connection.close)
-        self._worker.shutdown()
+        while self._writer is not None:
+            await asyncio.wait({self._writer})
+        await self._commit(self._connection.close)
+        self._end_commits()
 
-    async def _run(self, work: Callable[[], _T]) -> _T:
+    async def _run_groups(self) -> None:
         try:
-            return await asyncio.get_running_loop().run_in_executor(self._worker, work)
+            while self._waiting:
+                await self._run_group()
+        finally:
+            self._writer = None
+
+    async def _run_group(self) -> None:
+        if self._has_company or len(self._waiting) > 1:
+            await asyncio.sleep(COMPANY_SECONDS)
+        try:
+            await self._begin()
         except sqlite3.Error as error:
-            code = getattr(error, "sqlite_errorname", type(error).__name__)
-            _log.error("store_failed", code=code, error=str(error))
-            raise ServiceError(
-                Reason.STORE_UNAVAILABLE,
-                "The service cannot reach its store at the moment.",
-                retry_after_seconds=RETRY_AFTER_SECONDS,
-            ) from error
+            _fail(self._taken(len(self._waiting)), error)
+            return
+        members = self._taken(GROUP_WORKS_MAX)
+        self._has_company = len(members) > 1
+        try:
+            for member in members:
+                self._run_member(member)
+            await self._commit(self._connection.commit)
+        except Exception as error:  # noqa: BLE001 - whatever it is, no member counts as done
+            if self._connection.in_transaction:  # SQLite ends it by itself after some errors.
+                self._connection.rollback()
+            _fail(members, error)
+            return
+        for member in members:
+            member.tell()
+
+    async def _begin(self) -> None:
+        """Begin a transaction; while another process has one, the event loop goes on."""
+        loop = asyncio.get_running_loop()
+        give_up_at_seconds = loop.time() + BUSY_SECONDS_MAX
+        while True:
+            try:
+                self._connection.execute("BEGIN IMMEDIATE")
+            except sqlite3.OperationalError as error:
+                if not _is_busy(error) or loop.time() > give_up_at_seconds:
+                    raise
+                await asyncio.sleep(BUSY_PAUSE_SECONDS)
+            else:
+                return
+
+    def _taken(self, count_max: int) -> tuple[_Member, ...]:
+        """Take the next members off the queue; for those who left meanwhile nothing is done."""
+        count = min(len(self._waiting), count_max)
+        taken = [self._waiting.popleft() for _ in range(count)]
+        return tuple(member for member in taken if not member.answer.done())
+
+    def _run_member(self, member: _Member) -> None:
+        """Do one member's work; when it fails, undo it alone.
+
+        Raises:
+            Exception: what it failed with, when SQLite has undone the whole transaction, as it may
+                when the disk is full.
+        """
+        self._connection.execute("SAVEPOINT member")
+        try:
+            member.result = member.work(self._connection)
+        except Exception as error:
+            if not self._connection.in_transaction:
+                raise
+            self._connection.execute("ROLLBACK TO member")
+            member.error = error
+            if isinstance(error, sqlite3.Error):
+                _log_failure(error)
+                member.error = _store_unavailable(error)
+        self._connection.execute("RELEASE member")
+
+
+def _fail(members: Sequence[_Member], cause: Exception) -> None:
+    """Tell all of a group that what they did is not known to be kept."""
+    _log_failure(cause)
+    for member in members:
+        member.error = member.error or _store_unavailable(cause)
+        member.tell()
+
+
+def _log_failure(error: Exception) -> None:
+    code = getattr(error, "sqlite_errorname", type(error).__name__)
+    _log.error("store_failed", code=code, error=str(error))
+
+
+def _store_unavailable(cause: Exception) -> ServiceError:
+    """Return what a caller is told; each is told by an exception of its own."""
+    failure = ServiceError(
+        Reason.STORE_UNAVAILABLE,
+        "The service cannot reach its store at the moment.",
+        retry_after_seconds=RETRY_AFTER_SECONDS,
+    )
+    failure.__cause__ = cause
+    return failure
 
 
 class ServingLock:
@@ -129,20 +268,23 @@ class ServingLock:
 
 
 def open_connection(path: Path) -> sqlite3.Connection:
-    """Open a connection for the calling thread, with all migrations applied.
+    """Open a file, which is made when it is not there, with all migrations applied.
 
     Raises:
         DatabaseUnusable: See `SqliteDatabase.open`.
     """
     try:
         _make_file(path)
-        connection = sqlite3.connect(path, timeout=BUSY_SECONDS_MAX, isolation_level=None)
+        connection = sqlite3.connect(
+            path, timeout=BUSY_SECONDS_MAX, isolation_level=None, check_same_thread=False
+        )
     except (OSError, sqlite3.Error) as error:
         raise DatabaseUnusable(f"cannot open {path}: {error}") from error
     try:
         _switch_to_wal(connection)
         connection.execute("PRAGMA synchronous = FULL")
-        _in_transaction(connection, _migrate)
+        migrate(connection)
+        connection.execute("PRAGMA busy_timeout = 0")  # `SqliteDatabase` waits without blocking.
     except sqlite3.Error as error:
         connection.close()
         raise DatabaseUnusable(f"cannot use {path}: {error}") from error
@@ -150,6 +292,23 @@ def open_connection(path: Path) -> sqlite3.Connection:
         connection.close()
         raise DatabaseUnusable(f"cannot use {path}: {error}") from None
     return connection
+
+
+def migrate(connection: sqlite3.Connection) -> None:
+    """Apply the migrations that a database has not seen, all in one transaction.
+
+    Raises:
+        DatabaseUnusable: It is of a newer version.
+    """
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        _apply_migrations(connection)
+        connection.commit()
+    except BaseException:
+        # SQLite has undone the transaction by itself after some errors, such as a full disk.
+        if connection.in_transaction:
+            connection.rollback()
+        raise
 
 
 def _make_directory(path: Path) -> None:
@@ -174,16 +333,15 @@ def _switch_to_wal(connection: sqlite3.Connection) -> None:
         try:
             connection.execute("PRAGMA journal_mode = WAL")
         except sqlite3.OperationalError as error:
-            is_busy = error.sqlite_errorcode == sqlite3.SQLITE_BUSY
-            if not is_busy or time.monotonic() > give_up_at_seconds:
+            if not _is_busy(error) or time.monotonic() > give_up_at_seconds:
                 raise
             time.sleep(_SWITCH_PAUSE_SECONDS)
         else:
             return
 
 
-def _migrate(connection: sqlite3.Connection) -> None:
-    """Apply the migrations that the file has not seen; its `user_version` is the last it has."""
+def _apply_migrations(connection: sqlite3.Connection) -> None:
+    """Apply what comes after its `user_version`, which is the last it has seen."""
     known = migrations(_DIALECT)
     (version,) = connection.execute("PRAGMA user_version").fetchone()
     if version > known[-1].number:
@@ -197,14 +355,5 @@ def _migrate(connection: sqlite3.Connection) -> None:
             connection.execute(f"PRAGMA user_version = {migration.number}")
 
 
-def _in_transaction(connection: sqlite3.Connection, work: Callable[[sqlite3.Connection], _T]) -> _T:
-    connection.execute("BEGIN IMMEDIATE")
-    try:
-        result = work(connection)
-        connection.execute("COMMIT")
-    except BaseException:
-        # SQLite has undone the transaction by itself after some errors, such as a full disk.
-        if connection.in_transaction:
-            connection.execute("ROLLBACK")
-        raise
-    return result
+def _is_busy(error: sqlite3.OperationalError) -> bool:
+    return error.sqlite_errorcode == sqlite3.SQLITE_BUSY

@@ -35,6 +35,12 @@ class CallEntry:
     method: str
     deadline_seconds: float | None
     key: ConnectionKey | None = None
+    request_id: str = ""
+    """The caller's, or the one that was made for the call; empty while it is not known."""
+
+    is_replay: bool = False
+    """Whether the answer is one that an earlier call was given."""
+
     record: CallRecord = field(default_factory=CallRecord)
     _started_seconds: float = field(default_factory=time.perf_counter)
 
@@ -74,9 +80,11 @@ class CallEntry:
             "method": self.method,
             "customer": self.key.customer_id if self.key else "",
             "provider": self.provider,
+            "request_id": self.request_id,
             "code": code.name,
             "reason": error.reason.value if error else "",
             "error_id": error.metadata.get("errorId", "") if error else "",
+            "replayed": self.is_replay,
             "provider_reads": self.record.provider_reads,
             "provider_writes": self.record.provider_writes,
             "provider_requests": self.record.provider_requests,

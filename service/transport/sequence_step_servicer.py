@@ -6,18 +6,26 @@ import grpc
 
 from engagement.v1 import sequence_step_service_pb2 as service_pb2
 from engagement.v1.sequence_step_service_pb2_grpc import SequenceStepServiceServicer
+from service.application.arrival import Arrival
 from service.application.create_sequence_step import CreateSequenceStep
+from service.domain.operation import OperationKey
 from service.transport.access_log import current_call
-from service.transport.call_metadata import deadline_seconds, read_connection_key
+from service.transport.call_metadata import LOCAL_CALLER, deadline_seconds, read_connection_key
+from service.transport.request_id import RequestIdHeader, request_id_for
 from service.transport.step_answer import to_response
 from service.transport.step_request import read_step_request
+
+REPLAY_TRAILER = ("x-idempotent-replay", "true")
 
 
 class SequenceStepServicer(SequenceStepServiceServicer):
     """Serves `engagement.v1.SequenceStepService`."""
 
-    def __init__(self, create_sequence_step: CreateSequenceStep) -> None:
+    def __init__(
+        self, create_sequence_step: CreateSequenceStep, *, requires_request_id: bool
+    ) -> None:
         self._create_sequence_step = create_sequence_step
+        self._requires_request_id = requires_request_id
 
     async def CreateSequenceStep(  # noqa: N802 - the contract's name
         self,
@@ -26,11 +34,24 @@ class SequenceStepServicer(SequenceStepServiceServicer):
     ) -> service_pb2.CreateSequenceStepResponse:
         """Add one step to an existing sequence."""
         call = current_call.get()
+        call.request_id = request_id_for(request.request_id)
         call.key = read_connection_key(context.invocation_metadata() or ())
-        answer = await self._create_sequence_step.run(
-            call.key,
-            read_step_request(request),
-            deadline_seconds=deadline_seconds(context),
-            record=call.record,
-        )
+        step_request = read_step_request(request, requires_request_id=self._requires_request_id)
+        header = RequestIdHeader(context, call.request_id)
+        try:
+            answer = await self._create_sequence_step.run(
+                Arrival(
+                    OperationKey(LOCAL_CALLER, call.key, call.request_id),
+                    step_request,
+                    deadline_seconds(context),
+                    call.record,
+                    header.send,
+                )
+            )
+            header.send()
+        finally:
+            await header.sent()
+        if answer.is_replay:
+            call.is_replay = True
+            context.set_trailing_metadata((REPLAY_TRAILER,))
         return to_response(answer)

@@ -5,7 +5,7 @@ the caller reads `RESOURCE_EXHAUSTED` instead of the real error. The message cou
 percent-encoded and inside the details, so both it and the whole are cut.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import grpc
@@ -53,10 +53,13 @@ _CODES = {
     Reason.PROVIDER_RATE_LIMITED: grpc.StatusCode.RESOURCE_EXHAUSTED,
     Reason.SERVICE_OVERLOADED: grpc.StatusCode.RESOURCE_EXHAUSTED,
     Reason.SEQUENCE_BUSY: grpc.StatusCode.ABORTED,
+    Reason.REQUEST_IN_PROGRESS: grpc.StatusCode.ABORTED,
+    Reason.REQUEST_ID_REUSED: grpc.StatusCode.FAILED_PRECONDITION,
     Reason.PROVIDER_UNAVAILABLE: grpc.StatusCode.UNAVAILABLE,
     Reason.STORE_UNAVAILABLE: grpc.StatusCode.UNAVAILABLE,
     Reason.DEADLINE_TOO_SHORT: grpc.StatusCode.DEADLINE_EXCEEDED,
     Reason.STEP_INCOMPLETE: grpc.StatusCode.FAILED_PRECONDITION,
+    Reason.STEP_REMOVED: grpc.StatusCode.FAILED_PRECONDITION,
     Reason.OUTCOME_UNKNOWN: grpc.StatusCode.UNKNOWN,
     Reason.INTERNAL: grpc.StatusCode.INTERNAL,
 }
@@ -70,7 +73,9 @@ _STATE_SUBJECTS = {
     Reason.POSITION_TAKEN: "step.order",
     Reason.TEMPLATE_REQUIRED: "step.template",
     Reason.TEMPLATE_NOT_FOUND: "step.template.id",
+    Reason.REQUEST_ID_REUSED: "request_id",
     Reason.STEP_INCOMPLETE: "step",
+    Reason.STEP_REMOVED: "step",
 }
 """What must change before the same request can succeed, for errors about the state of things."""
 
@@ -100,11 +105,12 @@ def code_of(error: ServiceError) -> grpc.StatusCode:
     return _CODES[error.reason]
 
 
-def to_wire_status(error: ServiceError, provider: str) -> WireStatus:
-    """Return the status of an error; `provider` is empty while it is not known."""
+def to_wire_status(error: ServiceError, provider: str, request_id: str) -> WireStatus:
+    """Return the status of an error; `provider` and `request_id` are empty while not known."""
     code = code_of(error)
     message = cut(f"{error.message} {error.advice}".rstrip(), MESSAGE_BYTES_MAX)
-    details = _fitting_status(error, code, message, provider).SerializeToString()
+    facts = _facts(error, provider, request_id)
+    details = _fitting_status(error, code, message, facts).SerializeToString()
     trailing: tuple[tuple[str, str | bytes], ...] = (("grpc-status-details-bin", details),)
     if error.retry_after_seconds is not None:
         trailing += (("grpc-retry-pushback-ms", _pushback_ms(error.retry_after_seconds)),)
@@ -113,24 +119,38 @@ def to_wire_status(error: ServiceError, provider: str) -> WireStatus:
     return WireStatus(code, message, trailing)
 
 
+def _facts(error: ServiceError, provider: str, request_id: str) -> Mapping[str, str]:
+    """Return the facts for programs; those about the call come last, where none is cut off."""
+    facts = dict(error.metadata)
+    if provider and error.reason is not Reason.INTERNAL:
+        facts["provider"] = provider
+    if request_id:
+        facts["requestId"] = request_id
+    return facts
+
+
 def _fitting_status(
-    error: ServiceError, code: grpc.StatusCode, message: str, provider: str
+    error: ServiceError, code: grpc.StatusCode, message: str, facts: Mapping[str, str]
 ) -> status_pb2.Status:
     """Build the status with as many of the violations as fit, from the first on."""
     for shown_count in range(min(len(error.violations), VIOLATIONS_MAX), 0, -1):
-        status = _status(error, code, message, provider, shown_count)
+        status = _status(error, code, message, facts, shown_count)
         if status.ByteSize() <= STATUS_BYTES_MAX:
             return status
-    return _status(error, code, message, provider, 0)
+    return _status(error, code, message, facts, 0)
 
 
 def _status(
-    error: ServiceError, code: grpc.StatusCode, message: str, provider: str, shown_count: int
+    error: ServiceError,
+    code: grpc.StatusCode,
+    message: str,
+    facts: Mapping[str, str],
+    shown_count: int,
 ) -> status_pb2.Status:
     shown = error.violations[:shown_count]
     status = status_pb2.Status(code=code.value[0], message=message)
     omitted_count = len(error.violations) - shown_count
-    status.details.add().Pack(_error_info(error, provider, omitted_count))
+    status.details.add().Pack(_error_info(error.reason, facts, omitted_count))
     if code is grpc.StatusCode.INVALID_ARGUMENT and shown:
         status.details.add().Pack(_bad_request(shown))
     if code is grpc.StatusCode.FAILED_PRECONDITION and (shown or error.reason in _STATE_SUBJECTS):
@@ -143,16 +163,14 @@ def _status(
 
 
 def _error_info(
-    error: ServiceError, provider: str, omitted_count: int
+    reason: Reason, facts: Mapping[str, str], omitted_count: int
 ) -> error_details_pb2.ErrorInfo:
-    facts = dict(error.metadata)
-    if provider and error.reason is not Reason.INTERNAL:
-        facts["provider"] = provider
+    told = dict(facts)
     if omitted_count:
-        facts["violationsOmitted"] = str(omitted_count)
-    kept = list(facts.items())[-METADATA_ENTRIES_MAX:]
+        told["violationsOmitted"] = str(omitted_count)
+    kept = list(told.items())[-METADATA_ENTRIES_MAX:]
     return error_details_pb2.ErrorInfo(
-        reason=error.reason.value,
+        reason=reason.value,
         domain=ERROR_DOMAIN,
         metadata={name: cut(value, METADATA_VALUE_BYTES_MAX) for name, value in kept},
     )

@@ -77,7 +77,7 @@ class StatusBoundary(grpc.aio.ServerInterceptor):
             outcome = await _outcome(method, raw, context, entry)
             if isinstance(outcome, ServiceError):
                 entry.write_failure(outcome)
-                status = to_wire_status(outcome, entry.provider)
+                status = to_wire_status(outcome, entry.provider, entry.request_id)
                 await context.abort(status.code, status.message, status.trailing_metadata)
             entry.write_success()
             return outcome

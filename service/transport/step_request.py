@@ -14,6 +14,7 @@ from engagement.v1.sequence_step_service_pb2 import CreateSequenceStepRequest
 from service.domain.errors import FieldViolation, refuse_invalid
 from service.domain.json_value import JsonObject
 from service.domain.step import SequenceStep, StepDate, StepRequest, StepType, TemplateContent
+from service.transport.request_id import REQUEST_ID_RULE, is_request_id
 from service.transport.step_date import read_step_date
 from service.transport.struct_json import read_custom_fields
 from service.transport.text import UNPRINTABLE, excerpt
@@ -44,8 +45,12 @@ _ID = re.compile(rf"[!-~]{{1,{ID_CHARACTERS_MAX}}}")
 _ADDRESS = re.compile(r"[^@]+@[^@]+")
 
 
-def read_step_request(message: CreateSequenceStepRequest) -> StepRequest:
+def read_step_request(
+    message: CreateSequenceStepRequest, *, requires_request_id: bool
+) -> StepRequest:
     """Return the request that a message makes.
+
+    With `requires_request_id` it must have an id, unless it only looks.
 
     Raises:
         ServiceError: INVALID_FIELD, with one violation for each thing that is wrong.
@@ -57,6 +62,8 @@ def read_step_request(message: CreateSequenceStepRequest) -> StepRequest:
         step = _read_step(check, message.step)
     else:
         check.refuse("step", "Required.")
+    is_required = requires_request_id and not message.validate_only
+    check.request_id("request_id", message.request_id, is_required=is_required)
     check.finish()
     assert step is not None
     return StepRequest(message.sequence_id, step, message.validate_only, message.fail_on_warning)
@@ -107,6 +114,13 @@ class _Check:
                 field,
                 f"Must be 1 to {ID_CHARACTERS_MAX} printable ASCII characters without spaces.",
             )
+
+    def request_id(self, field: str, text: str, *, is_required: bool) -> None:
+        """The id that makes a request safe to repeat."""
+        if not text and is_required:
+            self.refuse(field, "Required: make a UUID, and store it before the first call.")
+        elif text and not is_request_id(text):
+            self.refuse(field, REQUEST_ID_RULE)
 
     def addresses(self, field: str, addresses: Sequence[str]) -> tuple[str, ...]:
         """Read a list of e-mail addresses; whether they can receive anything is not checked."""

@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterable, Iterator
 
 from tests.application.plans import PlanKind
 from tests.application.scripted_http import Sent
-from tests.application.world import Outcome, World
+from tests.application.world import SETTLE_SECONDS, Outcome, World
 
 NOT_NOTHING = {"OK", "STEP_INCOMPLETE", "OUTCOME_UNKNOWN", "INTERNAL"}
 """Every other answer promises that nothing was written to the sequence."""
@@ -46,27 +46,39 @@ def broken_promises(
 
 
 def unsafe_repeats(sent: Iterable[Sent]) -> Iterator[str]:
-    """Say which creating writes were sent again though the one before may have been done."""
+    """Say which creating writes were sent again though the one before may have been done.
+
+    Once a write has had time to be applied and shown, a look can prove that it was not done.
+    """
     last: dict[str, Sent] = {}
     for request in sent:
         resource = request.resource
         if request.request.method != "POST" or resource in REPEATED_ON_PURPOSE:
             continue
         earlier = last.get(resource)
-        if earlier is not None and not earlier.is_provably_not_done:
+        if earlier is not None and not _is_proven(earlier, request.at_seconds):
             yield f"sent {resource} again after {earlier.happening.outcome!r}"
         last[resource] = request
 
 
+def _is_proven(sent: Sent, now_seconds: float) -> bool:
+    """Whether what became of a write can be known for sure."""
+    return sent.is_provably_not_done or now_seconds >= sent.at_seconds + SETTLE_SECONDS
+
+
 def _misleading_words(outcome: Outcome) -> Iterator[str]:
     error = outcome.error
-    if outcome.says in {"STEP_INCOMPLETE", "OUTCOME_UNKNOWN"}:
-        words = f"{error.message} {error.advice}"
-        if "nothing was written" in words or "Call again" in words:
-            yield f"{outcome.says} with misleading words: {words}"
-        if not error.metadata.get("failedCall"):
-            yield f"{outcome.says} without failedCall"
-        if error.retry_after_seconds is not None:
-            yield f"{outcome.says} invites to call again"
+    if outcome.says not in {"STEP_INCOMPLETE", "OUTCOME_UNKNOWN"}:
+        return
+    words = f"{error.message} {error.advice}".lower()
+    if "nothing was written" in words:
+        yield f"{outcome.says} with misleading words: {words}"
+    if "call again" in words and "call again with the same request_id" not in words:
+        yield f"{outcome.says} invites to make it anew: {words}"
+    if not error.metadata.get("failedCall"):
+        yield f"{outcome.says} without failedCall"
     if outcome.says == "STEP_INCOMPLETE" and not outcome.step_id:
         yield "STEP_INCOMPLETE without stepId"
+    is_for_people = "operations settle" in error.advice
+    if outcome.says == "OUTCOME_UNKNOWN" and (error.retry_after_seconds is None) != is_for_people:
+        yield "OUTCOME_UNKNOWN does not say when a repeat knows more"

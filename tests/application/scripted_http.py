@@ -12,7 +12,7 @@ from service.domain.provider_call import AnswerLost, NotSent, ProviderAnswer, Pr
 from tests.application.virtual_time import BOOT_SECONDS_AT_START
 
 CALLER: ContextVar[str] = ContextVar("CALLER", default="")
-"""Whose operation sends a request; tests set it, and an operation's task inherits it."""
+"""The request id of the operation that a request is sent for; empty for a preview."""
 
 
 class Vendor(Protocol):

@@ -5,12 +5,11 @@ from typing import cast
 
 import pytest
 
-from service.application.admission import SETTLE_SECONDS
 from service.domain.provider_call import AnswerLost, ProviderAnswer
 from tests.application import plans
 from tests.application.scripted_http import Happening, answer
 from tests.application.virtual_time import VirtualTimeLoop, on_virtual_time
-from tests.application.world import World
+from tests.application.world import SETTLE_SECONDS, World
 
 SLOW = Happening(applied_after_seconds=0, takes_seconds=20)
 STEP = "POST /sequenceSteps"
@@ -198,7 +197,8 @@ async def test_a_sequence_is_quiet_until_a_lost_write_has_settled() -> None:
     world = World(plans.OUTREACH)
     world.http.script[STEP] = [Happening(plans.LOST)]
     assert (await world.create(plans.CALL)).says == "OUTCOME_UNKNOWN"
-    quiet_until_seconds = world.clock.monotonic_seconds() + SETTLE_SECONDS
+    (lost,) = (sent for sent in world.http.sent if sent.is_write)
+    quiet_until_seconds = lost.at_seconds + SETTLE_SECONDS
     sent = len(world.http.sent)
     await asyncio.sleep(20)
     busy = await world.create(plans.CALL)

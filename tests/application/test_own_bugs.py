@@ -48,7 +48,7 @@ class CannotLook(Outreach):
         self,
         reader: Reader,  # noqa: ARG002
         call: Call,  # noqa: ARG002
-        survey: Survey,  # noqa: ARG002
+        snapshot: frozenset[str],  # noqa: ARG002
         ids: Ids,  # noqa: ARG002
     ) -> tuple[Candidate, ...]:
         raise BUG

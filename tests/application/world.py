@@ -1,24 +1,34 @@
 """The application with a modelled vendor behind it, for one scenario."""
 
 import asyncio
-from collections.abc import Mapping
+import itertools
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from service.application.admission import Admission
+from service.application.arrival import Arrival
 from service.application.call_record import CallRecord
+from service.application.claims import Claims
 from service.application.create_sequence_step import CreateSequenceStep
+from service.application.journal_entry import JournalEntry
+from service.application.journal_port import Claimed
 from service.application.operation_tasks import OperationTasks
+from service.application.owned_operations import OwnedOperations
 from service.application.ports import Provider
 from service.application.provider_session import Surroundings
 from service.application.rate_limits import RateLimits
+from service.application.recovery import Recovery
 from service.domain.connection import Connection, ConnectionKind, Secret
 from service.domain.errors import ServiceError
+from service.domain.operation import Operation, OperationKey
 from service.domain.outcome import StepAnswer
 from service.domain.step import ConnectionKey, ProviderName, SequenceStep, StepRequest
 from service.providers.apollo.adapter import Apollo
 from service.providers.outreach.adapter import Outreach
 from service.providers.salesloft.adapter import Salesloft
 from tests.application.apollo_model import ApolloModel
+from tests.application.memory_journal import memory_journal
 from tests.application.outreach_model import OutreachModel
 from tests.application.salesloft_model import SalesloftModel
 from tests.application.scripted_http import CALLER, ScriptedHttp, Vendor
@@ -29,6 +39,8 @@ PROVIDERS: Mapping[ProviderName, Provider] = {
     ProviderName.SALESLOFT: Salesloft(SalesloftModel.base_url),
     ProviderName.APOLLO: Apollo(ApolloModel.base_url),
 }
+SETTLE_SECONDS = 120.0
+
 MODELS: Mapping[ProviderName, type[Vendor]] = {
     ProviderName.OUTREACH: OutreachModel,
     ProviderName.SALESLOFT: SalesloftModel,
@@ -100,6 +112,19 @@ class Outcome:
         return self.end.metadata.get("stepId", "")
 
 
+class _NamedOperations(OwnedOperations):
+    """Names the operation that a task owns, so that what the task sends can be told."""
+
+    @contextmanager
+    def owned(self, claimed: Claimed) -> Iterator[JournalEntry]:
+        with super().owned(claimed) as entry:
+            outer = CALLER.set(claimed.operation.key.request_id)
+            try:
+                yield entry
+            finally:
+                CALLER.reset(outer)
+
+
 class World:
     """One process of the service and one vendor; make it inside the running loop."""
 
@@ -110,22 +135,31 @@ class World:
         adapter: Provider | None = None,
     ) -> None:
         self.provider = provider
+        self._numbers = itertools.count()
         self.vendor = MODELS[provider]()
         self.http = ScriptedHttp(self.vendor)
         self.connections = FakeConnections()
         self.clock = VirtualClock()
         self.rate_limits = RateLimits(self.clock)
         self.tasks = OperationTasks()
-        self.admission = Admission(requests_in_flight_max, self.clock)
+        self.admission = Admission(requests_in_flight_max)
+        providers = PROVIDERS if adapter is None else {provider: adapter}
+        surroundings = Surroundings(self.http, self.connections, self.rate_limits, self.clock)
+        self.journal = memory_journal(self.clock)
+        settle_seconds = dict.fromkeys(ProviderName, SETTLE_SECONDS)
+        self.owned = _NamedOperations(self.journal, settle_seconds, self.clock)
+        self.recovery = Recovery(providers, self.journal, self.owned, surroundings)
+        claims = Claims(self.journal, self.recovery, self.owned, self.clock)
         self.use_case = CreateSequenceStep(
-            PROVIDERS if adapter is None else {provider: adapter},
-            self.admission,
-            self.tasks,
-            Surroundings(self.http, self.connections, self.rate_limits, self.clock),
+            providers, self.admission, self.tasks, claims, surroundings
         )
 
     def key(self, customer: str = "acme") -> ConnectionKey:
         return ConnectionKey(customer, self.provider)
+
+    async def row(self, request_id: str) -> Operation | None:
+        """Return what the journal knows of a request."""
+        return await self.journal.find(OperationKey("caller", self.key(), request_id))
 
     def request(
         self,
@@ -145,24 +179,20 @@ class World:
         *,
         customer: str = "acme",
         deadline_seconds: float | None = None,
+        request_id: str = "",
     ) -> Outcome:
-        """Run one operation to its end."""
+        """Run one operation to its end; without `request_id` it is a request of its own."""
         if isinstance(request, SequenceStep):
             request = self.request(request)
         record = CallRecord()
+        key = OperationKey("caller", self.key(customer), request_id or str(next(self._numbers)))
+        arrival = Arrival(key, request, deadline_seconds, record)
         try:
-            end: StepAnswer | ServiceError = await self.use_case.run(
-                self.key(customer), request, deadline_seconds=deadline_seconds, record=record
-            )
+            end: StepAnswer | ServiceError = await self.use_case.run(arrival)
         except ServiceError as error:
             end = error
         return Outcome(end, record)
 
     def start(self, request: StepRequest | SequenceStep, caller: str = "") -> asyncio.Task[Outcome]:
-        """Start an operation in the name of `caller`, with requests that carry that name."""
-
-        async def create() -> Outcome:
-            CALLER.set(caller)
-            return await self.create(request)
-
-        return asyncio.create_task(create())
+        """Start an operation; `caller` is its request id, and the name of what it sends."""
+        return asyncio.create_task(self.create(request, request_id=caller))

@@ -1,4 +1,4 @@
-"""A store of connections on a file of its own, for each test."""
+"""Connections for each test: in a file of its own, or in either database."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -7,6 +7,7 @@ import pytest
 
 from service.stores.connections_sqlite import SqliteConnections
 from service.stores.sqlite_database import SqliteDatabase
+from tests.connections.kept_rows import DATABASES, KeptRows
 from tests.connections.manual_clock import ManualClock
 from tests.connections.samples import RING
 
@@ -31,3 +32,10 @@ async def database(path: Path) -> AsyncIterator[SqliteDatabase]:
 @pytest.fixture
 def store(database: SqliteDatabase, clock: ManualClock) -> SqliteConnections:
     return SqliteConnections(database, RING, clock)
+
+
+@pytest.fixture(params=DATABASES)
+async def kept_rows(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[KeptRows]:
+    """Run the test on each database."""
+    async with DATABASES[request.param](tmp_path) as made:
+        yield made

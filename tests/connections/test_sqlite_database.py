@@ -35,7 +35,7 @@ async def _opened(path: Path) -> None:
 
 async def test_file_and_folder_are_for_their_owner_alone(path: Path) -> None:
     database = await SqliteDatabase.open(path)
-    await database.write(lambda connection: connection.execute("DELETE FROM connections"))
+    await database.run(lambda connection: connection.execute("DELETE FROM connections"))
     modes = {file.name: _mode(file) for file in path.parent.iterdir()}
     await database.aclose()
     assert modes == {"engagement.db": 0o600, "engagement.db-wal": 0o600, "engagement.db-shm": 0o600}
@@ -50,11 +50,17 @@ async def test_a_folder_that_is_there_keeps_its_mode(path: Path) -> None:
 
 async def test_what_is_written_is_on_the_disk_first(database: SqliteDatabase) -> None:
     def pragma(name: str) -> Any:
-        return database.read(lambda connection: connection.execute(f"PRAGMA {name}").fetchone()[0])
+        return database.run(lambda connection: connection.execute(f"PRAGMA {name}").fetchone()[0])
 
     assert await pragma("journal_mode") == "wal"
     assert await pragma("synchronous") == 2  # FULL
-    assert await pragma("busy_timeout") == 5000
+
+
+async def test_nothing_waits_for_a_lock_on_the_loop(database: SqliteDatabase) -> None:
+    (timeout_ms,) = await database.run(
+        lambda connection: connection.execute("PRAGMA busy_timeout").fetchone()
+    )
+    assert timeout_ms == 0
 
 
 async def test_opening_again_changes_nothing(path: Path) -> None:
@@ -89,19 +95,19 @@ async def test_a_write_that_fails_leaves_nothing(database: SqliteDatabase) -> No
         raise LookupError
 
     with pytest.raises(LookupError):
-        await database.write(half)
-    tables = await database.read(
+        await database.run(half)
+    tables = await database.run(
         lambda connection: connection.execute("SELECT name FROM sqlite_master").fetchall()
     )
     assert ("half",) not in tables
-    await database.write(lambda connection: connection.execute("CREATE TABLE whole (id)"))
+    await database.run(lambda connection: connection.execute("CREATE TABLE whole (id)"))
 
 
 async def test_closing_finishes_what_was_asked_for(path: Path) -> None:
     database = await SqliteDatabase.open(path)
     writes = [
         asyncio.create_task(
-            database.write(lambda connection: connection.execute("PRAGMA user_version").fetchone())
+            database.run(lambda connection: connection.execute("PRAGMA user_version").fetchone())
         )
         for _ in range(20)
     ]
@@ -110,18 +116,22 @@ async def test_closing_finishes_what_was_asked_for(path: Path) -> None:
     assert len(await asyncio.gather(*writes)) == 20
 
 
-async def test_no_statement_runs_on_the_loops_thread(
+async def test_what_waits_for_the_disk_is_not_on_the_loops_thread(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    threads: set[int] = set()
+    threads: dict[str, set[int]] = {"execute": set(), "commit": set(), "close": set()}
 
     class Watched(sqlite3.Connection):
         def execute(self, *arguments: Any) -> sqlite3.Cursor:
-            threads.add(threading.get_ident())
+            threads["execute"].add(threading.get_ident())
             return super().execute(*arguments)
 
+        def commit(self) -> None:
+            threads["commit"].add(threading.get_ident())
+            super().commit()
+
         def close(self) -> None:
-            threads.add(threading.get_ident())
+            threads["close"].add(threading.get_ident())
             super().close()
 
     connect = sqlite3.connect
@@ -131,11 +141,13 @@ async def test_no_statement_runs_on_the_loops_thread(
         lambda *arguments, **options: connect(*arguments, factory=Watched, **options),
     )
     database = await SqliteDatabase.open(path)
-    await database.write(lambda connection: connection.execute("DELETE FROM connections"))
-    await database.read(lambda connection: connection.execute("SELECT 1"))
+    (opening,) = threads.pop("execute")
+    threads["execute"] = set()
+    await database.run(lambda connection: connection.execute("DELETE FROM connections"))
+    await database.run(lambda connection: connection.execute("SELECT 1"))
     await database.aclose()
-    assert len(threads) == 1
-    assert threading.get_ident() not in threads
+    assert threads == {"execute": {threading.get_ident()}, "commit": {opening}, "close": {opening}}
+    assert opening != threading.get_ident()
 
 
 async def test_the_loop_runs_on_while_another_process_holds_the_file(
@@ -145,7 +157,7 @@ async def test_the_loop_runs_on_while_another_process_holds_the_file(
     other = sqlite3.connect(path, isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
     write = asyncio.create_task(
-        database.write(lambda connection: connection.execute("DELETE FROM connections").rowcount)
+        database.run(lambda connection: connection.execute("DELETE FROM connections").rowcount)
     )
     for _ in range(10):
         await asyncio.sleep(0.001)
@@ -163,7 +175,7 @@ async def test_a_file_that_stays_locked_is_said_so(
     other = sqlite3.connect(path, isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
     with capture_logs() as events, pytest.raises(ServiceError) as caught:
-        await database.write(lambda connection: connection.execute("DELETE FROM connections"))
+        await database.run(lambda connection: connection.execute("DELETE FROM connections"))
     other.close()
     await database.aclose()
     assert caught.value.reason is Reason.STORE_UNAVAILABLE
@@ -190,16 +202,16 @@ async def test_a_file_that_cannot_be_written_is_said_so(
         connection.execute("CREATE TABLE filling (bytes BLOB)")
         connection.execute("INSERT INTO filling VALUES (zeroblob(1000000))")
 
-    await database.read(lambda connection: connection.execute(f"PRAGMA {pragma}").fetchall())
+    await database.run(lambda connection: connection.execute(f"PRAGMA {pragma}").fetchall())
     with capture_logs() as events, pytest.raises(ServiceError) as caught:
-        await database.write(fill)
+        await database.run(fill)
     assert caught.value.reason is Reason.STORE_UNAVAILABLE
     assert [event["code"] for event in events] == [code]
 
 
 async def test_a_file_that_broke_under_way_is_said_so(path: Path) -> None:
     database = await SqliteDatabase.open(path)
-    await database.write(
+    await database.run(
         lambda connection: connection.executemany(
             "INSERT INTO connections VALUES (?, 'apollo', 'bearer', 'usable', 'k', '', '', 0, 0)",
             [(f"customer-{number}" * 9,) for number in range(1000)],
@@ -210,7 +222,7 @@ async def test_a_file_that_broke_under_way_is_said_so(path: Path) -> None:
     _put_in_its_place(path, content[:8192] + b"\xff" * len(content[8192:]))
     database = await SqliteDatabase.open(path)
     with pytest.raises(ServiceError) as caught:
-        await database.read(
+        await database.run(
             lambda connection: connection.execute("SELECT * FROM connections").fetchall()
         )
     await database.aclose()
@@ -241,7 +253,7 @@ async def test_a_path_that_cannot_be_made_is_refused(path: Path) -> None:
 
 async def test_a_file_of_a_newer_version_is_refused(path: Path) -> None:
     database = await SqliteDatabase.open(path)
-    await database.write(lambda connection: connection.execute("PRAGMA user_version = 9000"))
+    await database.run(lambda connection: connection.execute("PRAGMA user_version = 9000"))
     await database.aclose()
     with pytest.raises(DatabaseUnusable, match="it has version 9000, and this program knows"):
         await SqliteDatabase.open(path)

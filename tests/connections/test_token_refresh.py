@@ -1,4 +1,4 @@
-"""Refreshes on the real store: how often the provider is asked, and what survives what."""
+"""Refreshes on the real stores: how often the provider is asked, and what survives what."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable
@@ -12,14 +12,14 @@ from service.domain.connection import Connection, ConnectionKind, Secret
 from service.domain.errors import Reason, ServiceError
 from service.domain.provider_call import AnswerLost, NotSent
 from service.providers.oauth import OAuthTokenEndpoint
-from service.stores.connections_sqlite import SqliteConnections
-from service.stores.sqlite_database import SqliteDatabase
+from tests.connections.kept_rows import FullConnectionStore, KeptRows
 from tests.connections.manual_clock import ManualClock
 from tests.connections.samples import (
     ACME_OUTREACH,
     ACME_SALESLOFT,
     APPLICATIONS,
     GLOBEX_OUTREACH,
+    RING,
     api_key,
     oauth,
 )
@@ -31,13 +31,18 @@ INVALID_GRANT = refusal(400, "invalid_grant")
 
 
 @pytest.fixture
+def store(kept_rows: KeptRows, clock: ManualClock) -> FullConnectionStore:
+    return kept_rows.connections(RING, clock)
+
+
+@pytest.fixture
 def http() -> ScriptedHttp:
     return ScriptedHttp()
 
 
 @pytest.fixture
 async def connections(
-    store: SqliteConnections, http: ScriptedHttp, clock: ManualClock
+    store: FullConnectionStore, http: ScriptedHttp, clock: ManualClock
 ) -> AsyncIterator[CustomerConnections]:
     made = CustomerConnections(store, OAuthTokenEndpoint(http, APPLICATIONS, clock), clock)
     yield made
@@ -50,12 +55,8 @@ async def _error(failing: Awaitable[Connection]) -> ServiceError:
     return caught.value
 
 
-async def _set_read_only(database: SqliteDatabase, switch: str) -> None:
-    await database.read(lambda connection: connection.execute(f"PRAGMA query_only = {switch}"))
-
-
 async def test_a_refused_token_is_replaced_and_stored(
-    connections: CustomerConnections, store: SqliteConnections, http: ScriptedHttp
+    connections: CustomerConnections, store: FullConnectionStore, http: ScriptedHttp
 ) -> None:
     await store.put(oauth())
     http.add(tokens())
@@ -73,7 +74,7 @@ async def test_a_refused_token_is_replaced_and_stored(
 
 
 async def test_a_second_refusal_is_another_refresh(
-    connections: CustomerConnections, store: SqliteConnections, http: ScriptedHttp
+    connections: CustomerConnections, store: FullConnectionStore, http: ScriptedHttp
 ) -> None:
     await store.put(oauth())
     http.add(tokens(), tokens("access-3", None), tokens("access-4", "refresh-4"))
@@ -86,7 +87,7 @@ async def test_a_second_refusal_is_another_refresh(
 
 @pytest.mark.parametrize("callers", [2, 50])
 async def test_many_at_once_ask_once(
-    connections: CustomerConnections, store: SqliteConnections, http: ScriptedHttp, callers: int
+    connections: CustomerConnections, store: FullConnectionStore, http: ScriptedHttp, callers: int
 ) -> None:
     await store.put(oauth())
     http.add(tokens())
@@ -99,7 +100,7 @@ async def test_many_at_once_ask_once(
 
 
 async def test_who_comes_with_an_older_token_asks_nobody(
-    connections: CustomerConnections, store: SqliteConnections, http: ScriptedHttp
+    connections: CustomerConnections, store: FullConnectionStore, http: ScriptedHttp
 ) -> None:
     """Neither after the refresh nor while it runs, when it has to be waited for."""
     await store.put(oauth())
@@ -119,7 +120,7 @@ async def test_who_comes_with_an_older_token_asks_nobody(
 
 
 async def test_connections_do_not_wait_for_each_other(
-    connections: CustomerConnections, store: SqliteConnections, http: ScriptedHttp
+    connections: CustomerConnections, store: FullConnectionStore, http: ScriptedHttp
 ) -> None:
     await store.put(oauth())
     await store.put(oauth(GLOBEX_OUTREACH))
@@ -138,7 +139,7 @@ async def test_connections_do_not_wait_for_each_other(
 
 
 async def test_a_caller_that_leaves_takes_nobody_with_it(
-    connections: CustomerConnections, store: SqliteConnections, http: ScriptedHttp
+    connections: CustomerConnections, store: FullConnectionStore, http: ScriptedHttp
 ) -> None:
     await store.put(oauth())
     http.add(tokens())
@@ -165,7 +166,7 @@ async def test_a_caller_that_leaves_takes_nobody_with_it(
 )
 async def test_closing_waits_for_a_refresh_that_nobody_waits_for(
     connections: CustomerConnections,
-    store: SqliteConnections,
+    store: FullConnectionStore,
     http: ScriptedHttp,
     happening: Happening,
     stored: StoredConnection,
@@ -187,21 +188,21 @@ async def test_closing_waits_for_a_refresh_that_nobody_waits_for(
 
 
 async def test_nobody_gets_a_token_before_it_is_stored(
-    database: SqliteDatabase,
+    kept_rows: KeptRows,
     connections: CustomerConnections,
-    store: SqliteConnections,
+    store: FullConnectionStore,
     http: ScriptedHttp,
     clock: ManualClock,
 ) -> None:
     """A store that fails then: the tokens are kept, and stored in place of another refresh."""
     await store.put(oauth())
     http.add(tokens())
-    await _set_read_only(database, "ON")
+    await kept_rows.refuse_writes()
     assert (await _error(connections.refresh(oauth()))).reason is Reason.STORE_UNAVAILABLE
     assert await connections.find(ACME_OUTREACH) == oauth()
     clock.passed_seconds += 5.1
     assert (await _error(connections.refresh(oauth()))).reason is Reason.STORE_UNAVAILABLE
-    await _set_read_only(database, "OFF")
+    await kept_rows.accept_writes()
     clock.passed_seconds += 5.1
     assert await connections.refresh(oauth()) == RENEWED
     assert await store.read(ACME_OUTREACH) == StoredConnection(RENEWED, ConnectionState.USABLE)
@@ -209,29 +210,29 @@ async def test_nobody_gets_a_token_before_it_is_stored(
 
 
 async def test_closing_stores_what_could_not_be_stored(
-    database: SqliteDatabase,
+    kept_rows: KeptRows,
     connections: CustomerConnections,
-    store: SqliteConnections,
+    store: FullConnectionStore,
     http: ScriptedHttp,
 ) -> None:
     await store.put(oauth())
     http.add(tokens())
-    await _set_read_only(database, "ON")
+    await kept_rows.refuse_writes()
     await _error(connections.refresh(oauth()))
-    await _set_read_only(database, "OFF")
+    await kept_rows.accept_writes()
     await connections.aclose()
     assert await store.read(ACME_OUTREACH) == StoredConnection(RENEWED, ConnectionState.USABLE)
 
 
 async def test_closing_ends_though_the_store_still_fails(
-    database: SqliteDatabase,
+    kept_rows: KeptRows,
     connections: CustomerConnections,
-    store: SqliteConnections,
+    store: FullConnectionStore,
     http: ScriptedHttp,
 ) -> None:
     await store.put(oauth())
     http.add(tokens())
-    await _set_read_only(database, "ON")
+    await kept_rows.refuse_writes()
     await _error(connections.refresh(oauth()))
     with capture_logs() as events:
         await connections.aclose()
@@ -242,16 +243,16 @@ async def test_closing_ends_though_the_store_still_fails(
 
 
 async def test_tokens_that_could_not_be_stored_do_not_replace_what_was_put_since(
-    database: SqliteDatabase,
+    kept_rows: KeptRows,
     connections: CustomerConnections,
-    store: SqliteConnections,
+    store: FullConnectionStore,
     http: ScriptedHttp,
 ) -> None:
     await store.put(oauth())
     http.add(tokens(), tokens("access-3", "refresh-3"))
-    await _set_read_only(database, "ON")
+    await kept_rows.refuse_writes()
     await _error(connections.refresh(oauth()))
-    await _set_read_only(database, "OFF")
+    await kept_rows.accept_writes()
     await store.put(PUT_MEANWHILE)
     renewed = await connections.refresh(PUT_MEANWHILE)
     assert renewed.credential == Secret("access-3")
@@ -263,7 +264,7 @@ async def test_tokens_that_could_not_be_stored_do_not_replace_what_was_put_since
 @pytest.mark.parametrize("happening", [tokens(), INVALID_GRANT])
 async def test_what_a_person_puts_meanwhile_counts_more(
     connections: CustomerConnections,
-    store: SqliteConnections,
+    store: FullConnectionStore,
     http: ScriptedHttp,
     happening: Happening,
 ) -> None:
@@ -283,7 +284,7 @@ async def test_what_a_person_puts_meanwhile_counts_more(
 @pytest.mark.parametrize("happening", [tokens(), INVALID_GRANT])
 async def test_what_a_person_removes_meanwhile_stays_removed(
     connections: CustomerConnections,
-    store: SqliteConnections,
+    store: FullConnectionStore,
     http: ScriptedHttp,
     happening: Happening,
 ) -> None:
@@ -300,7 +301,7 @@ async def test_what_a_person_removes_meanwhile_stays_removed(
 
 async def test_a_refused_refresh_token_ends_the_connection_until_it_is_put_again(
     connections: CustomerConnections,
-    store: SqliteConnections,
+    store: FullConnectionStore,
     http: ScriptedHttp,
     clock: ManualClock,
 ) -> None:
@@ -337,7 +338,7 @@ async def test_a_refused_refresh_token_ends_the_connection_until_it_is_put_again
 async def test_nothing_else_ends_a_connection(
     *,
     connections: CustomerConnections,
-    store: SqliteConnections,
+    store: FullConnectionStore,
     http: ScriptedHttp,
     clock: ManualClock,
     happening: Happening,
@@ -367,7 +368,7 @@ async def test_nothing_else_ends_a_connection(
 
 async def test_a_long_wait_is_told_but_asked_about_again_after_a_minute(
     connections: CustomerConnections,
-    store: SqliteConnections,
+    store: FullConnectionStore,
     http: ScriptedHttp,
     clock: ManualClock,
 ) -> None:
@@ -379,7 +380,7 @@ async def test_a_long_wait_is_told_but_asked_about_again_after_a_minute(
 
 
 async def test_a_pause_is_of_one_token_alone(
-    connections: CustomerConnections, store: SqliteConnections, http: ScriptedHttp
+    connections: CustomerConnections, store: FullConnectionStore, http: ScriptedHttp
 ) -> None:
     await store.put(oauth())
     await store.put(oauth(GLOBEX_OUTREACH))
@@ -392,7 +393,7 @@ async def test_a_pause_is_of_one_token_alone(
 
 async def test_an_answer_that_was_lost_may_have_cost_the_refresh_token(
     connections: CustomerConnections,
-    store: SqliteConnections,
+    store: FullConnectionStore,
     http: ScriptedHttp,
     clock: ManualClock,
 ) -> None:
@@ -410,7 +411,7 @@ async def test_an_answer_that_was_lost_may_have_cost_the_refresh_token(
 )
 async def test_what_cannot_be_refreshed_has_expired_but_for_who_put_another(
     connections: CustomerConnections,
-    store: SqliteConnections,
+    store: FullConnectionStore,
     http: ScriptedHttp,
     connection: Connection,
 ) -> None:
@@ -430,8 +431,8 @@ async def test_refreshing_what_is_not_there(connections: CustomerConnections) ->
 
 async def test_no_secret_is_in_a_log_or_an_error(
     connections: CustomerConnections,
-    database: SqliteDatabase,
-    store: SqliteConnections,
+    kept_rows: KeptRows,
+    store: FullConnectionStore,
     http: ScriptedHttp,
     clock: ManualClock,
 ) -> None:
@@ -448,7 +449,7 @@ async def test_no_secret_is_in_a_log_or_an_error(
             except ServiceError as error:
                 said += [error, repr(error), error.__cause__, error.__context__]
         await store.put(connection)
-        await database.write(lambda rows: rows.execute("UPDATE connections SET key_id = 'gone'"))
+        await kept_rows.execute("UPDATE connections SET key_id = 'gone'")
         clock.passed_seconds += 61
         said += [repr(await _error(connections.find(ACME_OUTREACH)))]
     assert [event["event"] for event in events] == [

@@ -762,7 +762,8 @@ async def look(
     read: Answer, step: SequenceStep = EMAIL_STEP, survey: Survey = BEFORE, **ids: str
 ) -> tuple[Candidate, ...]:
     call = bind(plan_now(step, replace(survey, kind=None)).writes[0], {})
-    return await APOLLO.look(ScriptedReader({CAMPAIGN_PATH: read}), call, survey, ids)
+    reader = ScriptedReader({CAMPAIGN_PATH: read})
+    return await APOLLO.look(reader, call, frozenset(survey.positions), ids)
 
 
 async def test_38_lost_step_is_found_with_its_touch() -> None:
@@ -947,7 +948,7 @@ async def test_undo_is_looked_for_in_the_sequence(
     reader = ScriptedReader({CAMPAIGN_PATH: shown_campaign(*steps)})
     call = bind(undo_write(), ALL_IDS)
 
-    assert await APOLLO.look(reader, call, BEFORE, ALL_IDS) == candidates
+    assert await APOLLO.look(reader, call, frozenset(BEFORE.positions), ALL_IDS) == candidates
 
 
 async def ids_that_come_out_of(read: JsonObject) -> set[int | str]:

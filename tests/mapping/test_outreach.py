@@ -679,7 +679,7 @@ async def look_for_step(
 ) -> tuple[Candidate, ...]:
     call = bind(plan_now(step).writes[0], {})
     reader = ScriptedReader({"/sequenceSteps": list(pages)})
-    return await OUTREACH.look(reader, call, BEFORE, ids or {})
+    return await OUTREACH.look(reader, call, frozenset(BEFORE.positions), ids or {})
 
 
 async def test_14_lost_step_is_found() -> None:
@@ -798,7 +798,7 @@ async def test_lost_link_is_looked_for_by_the_step(
     reader = ScriptedReader({"/sequenceTemplates": page(*links)})
     call = bind(plan_now(LINKED_EMAIL).writes[1], ids)
 
-    assert await OUTREACH.look(reader, call, BEFORE, ids) == candidates
+    assert await OUTREACH.look(reader, call, frozenset(BEFORE.positions), ids) == candidates
     assert reader.calls == [
         ("/sequenceTemplates", {"filter[sequenceStep][id]": "90210", "count": "false"})
     ]
@@ -814,7 +814,7 @@ async def test_list_of_links_that_cannot_be_read_is_no_empty_list(
     call = bind(plan_now(LINKED_EMAIL).writes[1], ids)
 
     with pytest.raises(ServiceError):
-        await OUTREACH.look(reader, call, BEFORE, ids)
+        await OUTREACH.look(reader, call, frozenset(BEFORE.positions), ids)
 
 
 def test_own_template_without_a_step_is_removed() -> None:

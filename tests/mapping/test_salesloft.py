@@ -218,7 +218,7 @@ async def test_27_the_step_of_a_lost_import_is_found() -> None:
     found: JsonObject = {"data": [{"id": 987, "type": "phone", "day": 3, "name": "Call 1"}]}
     reader = ScriptedReader({"/steps": found})
 
-    (candidate,) = await SALESLOFT.look(reader, bind(plan.writes[0], {}), EMPTY, {})
+    (candidate,) = await SALESLOFT.look(reader, bind(plan.writes[0], {}), frozenset(), {})
 
     assert (candidate.fit, candidate.ids) == (Fit.FITS, {"step_id": 987})
 
@@ -792,7 +792,7 @@ def imported() -> Call:
 
 async def looked(*records: Any, survey: Survey = EMPTY) -> list[tuple[Fit, Any]]:
     reader = ScriptedReader({"/steps": {"data": list(records)}})
-    candidates = await SALESLOFT.look(reader, imported(), survey, {})
+    candidates = await SALESLOFT.look(reader, imported(), frozenset(survey.positions), {})
     return [(candidate.fit, candidate.ids["step_id"]) for candidate in candidates]
 
 
@@ -844,7 +844,7 @@ async def test_all_pages_are_read_and_a_step_on_two_of_them_is_one() -> None:
     }
     reader = ScriptedReader({"/steps": [more, last]})
 
-    candidates = await SALESLOFT.look(reader, imported(), EMPTY, {})
+    candidates = await SALESLOFT.look(reader, imported(), frozenset(), {})
 
     assert [candidate.ids for candidate in candidates] == [{"step_id": 987}, {"step_id": 988}]
     assert reader.calls == [
@@ -858,7 +858,7 @@ async def test_a_list_without_end_is_given_up() -> None:
     reader = ScriptedReader({"/steps": endless})
 
     with pytest.raises(ServiceError) as caught:
-        await SALESLOFT.look(reader, imported(), EMPTY, {})
+        await SALESLOFT.look(reader, imported(), frozenset(), {})
 
     assert caught.value.reason is Reason.PROVIDER_REJECTED
     assert len(reader.calls) == PAGES_MAX
@@ -877,7 +877,7 @@ async def test_a_list_that_cannot_be_read_is_not_taken_for_an_empty_one(page: An
     reader = ScriptedReader({"/steps": page})
 
     with pytest.raises(ServiceError) as caught:
-        await SALESLOFT.look(reader, imported(), EMPTY, {})
+        await SALESLOFT.look(reader, imported(), frozenset(), {})
 
     assert caught.value.reason is Reason.PROVIDER_UNAVAILABLE
     assert caught.value.retry_after_seconds is not None

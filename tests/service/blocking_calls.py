@@ -21,7 +21,8 @@ FUNCTIONS = frozenset(
     }
 )
 SOCKET_METHODS = frozenset({"connect", "accept", "recv", "recv_into", "send", "sendall", "sendmsg"})
-_SQLITE = (sqlite3.Connection, sqlite3.Cursor)
+SQLITE_METHODS = frozenset({"commit", "close", "executescript", "backup"})
+"""What waits for the disk; a statement within a transaction works in memory."""
 
 
 @contextmanager
@@ -48,7 +49,7 @@ def _blocking(function: object) -> str:
     if isinstance(owner, socket.socket):
         is_waiting = name in SOCKET_METHODS and owner.gettimeout() != 0
         return f"socket.{name}" if is_waiting else ""
-    if isinstance(owner, _SQLITE):
-        return f"{type(owner).__name__}.{name}"
+    if isinstance(owner, sqlite3.Connection):
+        return f"Connection.{name}" if name in SQLITE_METHODS else ""
     full_name = f"{getattr(function, '__module__', '')}.{name}"
     return full_name if full_name in FUNCTIONS else ""

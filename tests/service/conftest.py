@@ -16,7 +16,7 @@ from engagement.v1 import sequence_step_pb2 as step_pb2
 from engagement.v1 import sequence_step_service_pb2 as service_pb2
 from engagement.v1.sequence_step_service_pb2_grpc import SequenceStepServiceStub
 from sandbox.server import RunningSandbox, serve_in_thread
-from service.bootstrap import connection_store, running_service
+from service.bootstrap import opened_stores, running_service
 from service.settings import Settings
 from service.stores.key_ring import new_entry
 from service.transport.server import StopTimes
@@ -151,8 +151,8 @@ async def new_account(control: httpx.AsyncClient, client: Client) -> AsyncIterat
         account = VendorAccount(vendor, name, answer.json()["credentials"], control)
         made.append(account)
         if connected:
-            async with connection_store(client.settings) as store:
-                await store.put(account.connection())
+            async with opened_stores(client.settings) as stores:
+                await stores.connections.put(account.connection())
         return account
 
     yield make

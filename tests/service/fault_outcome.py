@@ -9,7 +9,7 @@ from typing import Any
 import grpc
 import httpx
 
-from service.stores.connections_sqlite import SqliteConnections
+from service.bootstrap import Stores
 from tests.service.conftest import Client
 from tests.service.fault_rows import BODY, SUBJECT, Row
 from tests.service.fault_troubles import Applied
@@ -65,7 +65,7 @@ def _ids(state: dict[str, Any], collection: str) -> set[str]:
 
 
 async def outcome_of(
-    row: Row, client: Client, control: httpx.AsyncClient, store: SqliteConnections
+    row: Row, client: Client, control: httpx.AsyncClient, stores: Stores
 ) -> Outcome:
     """Make an account, switch the row's faults on, call the service once, and look."""
     vendor = row.flow.vendor
@@ -80,7 +80,7 @@ async def outcome_of(
     made.raise_for_status()
     account = VendorAccount(vendor, name, made.json()["credentials"], control)
     try:
-        await store.put(account.connection())
+        await stores.connections.put(account.connection())
         await account.faults(row.faults)
         return await _called(row, client, account, made.json()["state"])
     finally:

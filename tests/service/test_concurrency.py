@@ -9,7 +9,7 @@ import grpc
 import pytest
 
 from sandbox.server import RunningSandbox
-from service.bootstrap import connection_store
+from service.bootstrap import opened_stores
 from tests.service.conftest import Client, NewAccount, client_of, settings_for
 from tests.service.grpc_failure import Failure, failure_of
 from tests.service.step_messages import AUTO_EMAIL, CALL, TASK, step
@@ -190,8 +190,8 @@ async def test_a_service_that_has_enough_to_do_says_so_at_once(
         ENGAGEMENT_REQUESTS_IN_FLIGHT_MAX="3",
     )
     async with client_of(settings) as client:
-        async with connection_store(settings) as store:
-            await store.put(account.connection())
+        async with opened_stores(settings) as stores:
+            await stores.connections.put(account.connection())
 
         async def call(sequence_id: str) -> Failure | None:
             try:

@@ -101,18 +101,15 @@ async def test_the_generated_code_can_be_imported_from_anywhere(tmp_path: Path) 
     assert (finished.status, finished.errors) == (0, "")
 
 
-def test_number_3_of_the_request_is_free() -> None:
-    """It is kept for an id that makes the request safe to repeat."""
+def test_the_request_has_these_numbers() -> None:
     request = sequence_step_service_pb2.CreateSequenceStepRequest.DESCRIPTOR
     assert {field.name: field.number for field in request.fields} == {
         "sequence_id": 1,
         "step": 2,
+        "request_id": 3,
         "validate_only": 4,
         "fail_on_warning": 5,
     }
-    message = descriptor_pb2.DescriptorProto()
-    request.CopyToProto(message)
-    assert not message.reserved_range
 
 
 def test_the_documentation_has_every_reason_with_its_code() -> None:

@@ -13,7 +13,7 @@ from structlog.testing import capture_logs
 
 from engagement.v1 import sequence_step_pb2 as step_pb2
 from sandbox.server import RunningSandbox
-from service.bootstrap import connection_store, running_service
+from service.bootstrap import opened_stores, running_service
 from service.transport.server import StopTimes
 from tests.service.conftest import Client, NewAccount, client_at, settings_for
 from tests.service.fault_outcome import messages_of
@@ -317,8 +317,8 @@ async def stoppable(
     """Run a service that the test stops itself."""
     settings = settings_for(sandbox.base_url, folder / "engagement.db")
     async with running_service(settings) as service:
-        async with connection_store(settings) as store:
-            await store.put(account.connection())
+        async with opened_stores(settings) as stores:
+            await stores.connections.put(account.connection())
 
         async def stop(times: StopTimes) -> None:
             await service.server.stop(times, service.tasks.drain, asyncio.Event())

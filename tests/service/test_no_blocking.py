@@ -30,7 +30,8 @@ def _open_directly(path: Path) -> None:
 
 def _ask_a_database(path: Path) -> None:
     connection = sqlite3.connect(path)
-    connection.execute("PRAGMA user_version")
+    connection.execute("CREATE TABLE steps (id INTEGER)")
+    connection.commit()
     connection.close()
 
 
@@ -48,7 +49,7 @@ def _sleep(_path: Path) -> None:
     [
         (_open, "io.open"),
         (_open_directly, "posix.open"),
-        (_ask_a_database, "Connection.execute"),
+        (_ask_a_database, "Connection.commit"),
         (_connect, "socket.connect"),
         (_sleep, "time.sleep"),
     ],

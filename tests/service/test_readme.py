@@ -13,7 +13,7 @@ import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from engagement.v1 import sequence_step_pb2 as step_pb2
-from service.bootstrap import connection_store
+from service.bootstrap import opened_stores
 from tests.service.conftest import Client, NewAccount
 from tests.service.programs import PROGRAM_SECONDS_MAX, ROOT, environment_of, run
 from tests.service.step_fates import ALL, EMAILS, FATES
@@ -38,8 +38,8 @@ async def test_a_call_runs_as_it_is_written(
     """With the demo's customer, who has a connection at each provider."""
     for vendor in ("outreach", "salesloft", "apollo"):
         account = await new_account(vendor)
-        async with connection_store(client.settings) as store:
-            await store.put(replace(account, name="demo").connection())
+        async with opened_stores(client.settings) as stores:
+            await stores.connections.put(replace(account, name="demo").connection())
     command = block.replace("127.0.0.1:50051", f"127.0.0.1:{client.port}")
     finished = await run("sh", "-c", command, home=tmp_path)
     assert (finished.status, finished.errors) == (0, "")

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from service.bootstrap import connection_store
+from service.bootstrap import opened_stores
 from service.domain.connection import Connection
 from tests.service.conftest import Client, NewAccount
 from tests.service.grpc_failure import Failure
@@ -35,8 +35,8 @@ async def refreshes(account: VendorAccount) -> list[dict[str, Any]]:
 
 
 async def stored(client: Client, account: VendorAccount) -> Connection:
-    async with connection_store(client.settings) as store:
-        found = await store.read(account.key)
+    async with opened_stores(client.settings) as stores:
+        found = await stores.connections.read(account.key)
     assert found is not None
     return found.connection
 

@@ -10,7 +10,7 @@ import pytest
 
 from engagement.v1 import sequence_step_pb2 as step_pb2
 from sandbox.server import RunningSandbox
-from service.bootstrap import connection_store
+from service.bootstrap import opened_stores
 from service.domain.connection import Connection, ConnectionKind, Secret
 from tests.service.conftest import Client, NewAccount, client_of, settings_for
 from tests.service.step_messages import AUTO_EMAIL, CALL, step
@@ -124,8 +124,8 @@ async def test_a_key_of_apollo_that_is_no_master_key(
 ) -> None:
     account = await new_account("apollo", connected=False)
     plain = Secret(account.credentials["api_key_without_master"])
-    async with connection_store(client.settings) as store:
-        await store.put(Connection(account.key, ConnectionKind.API_KEY, plain))
+    async with opened_stores(client.settings) as stores:
+        await stores.connections.put(Connection(account.key, ConnectionKind.API_KEY, plain))
 
     failure = await client.fail(account, step(CALL))
 
@@ -214,8 +214,8 @@ async def test_a_vendor_that_is_not_there(
         name = f"ENGAGEMENT_{vendor.upper()}_API_URL"
         settings = settings_for(sandbox.base_url, tmp_path / "engagement.db", **{name: nowhere})
         async with client_of(settings) as client:
-            async with connection_store(settings) as store:
-                await store.put(account.connection())
+            async with opened_stores(settings) as stores:
+                await stores.connections.put(account.connection())
             failure = await client.fail(account, step(CALL))
 
     assert (failure.code, failure.reason) == ("UNAVAILABLE", "PROVIDER_UNAVAILABLE")

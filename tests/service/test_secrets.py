@@ -13,7 +13,7 @@ from google.protobuf.struct_pb2 import Struct
 
 from engagement.v1 import sequence_step_pb2 as step_pb2
 from sandbox.server import RunningSandbox
-from service.bootstrap import connection_store
+from service.bootstrap import opened_stores
 from service.domain.connection import Connection, ConnectionKind, Secret
 from service.domain.step import ConnectionKey, ProviderName
 from tests.service.conftest import Client, NewAccount, client_at, environment_for
@@ -175,10 +175,10 @@ async def test_nothing_leaks_from_a_process_whatever_goes_wrong(
     all_of_them = [each for vendor in VENDORS for each in await situations(new_account, vendor)]
     async with service_process(environment, tmp_path / "log") as process:
         port = await process.port()
-        async with connection_store(process.settings) as store:
+        async with opened_stores(process.settings) as stores:
             for situation in all_of_them:
                 await _prepare(situation)
-                await store.put(situation.account.connection())
+                await stores.connections.put(situation.account.connection())
         async with client_at(port, process.settings) as client:
             outcomes = await asyncio.gather(*(told(client, each) for each in all_of_them))
         files = [path.read_bytes() for path in database.parent.iterdir()]
@@ -234,8 +234,8 @@ async def test_a_customer_s_name_does_not_leave_the_service(
         name = f"tenant-{MARK}-{vendor}"
         connection = account.connection()
         key = ConnectionKey(name, ProviderName(vendor))
-        async with connection_store(client.settings) as store:
-            await store.put(replace(connection, key=key))
+        async with opened_stores(client.settings) as stores:
+            await stores.connections.put(replace(connection, key=key))
 
         await client.create(
             replace(account, name=name), step(CALL), sequence_id=account.sequence_id
@@ -284,8 +284,8 @@ async def test_a_key_of_salesloft_goes_where_a_token_goes(
 ) -> None:
     account = await new_account("salesloft", connected=False)
     key = account.credentials["api_key"]
-    async with connection_store(client.settings) as store:
-        await store.put(Connection(account.key, kind, Secret(key)))
+    async with opened_stores(client.settings) as stores:
+        await stores.connections.put(Connection(account.key, kind, Secret(key)))
 
     await client.create(account, step(CALL))
 

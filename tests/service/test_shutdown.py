@@ -13,7 +13,7 @@ import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from sandbox.server import RunningSandbox
-from service.bootstrap import connection_store
+from service.bootstrap import opened_stores
 from service.stores.key_ring import new_entry
 from tests.service.conftest import Client, NewAccount, client_at, environment_for
 from tests.service.service_process import ServiceProcess, run_to_its_end, service_process
@@ -36,9 +36,9 @@ async def running(
     environment = environment_for(sandbox.base_url, folder / "engagement.db", **settings)
     async with service_process(environment, folder / "log") as process:
         port = await process.port()
-        async with connection_store(process.settings) as store:
+        async with opened_stores(process.settings) as stores:
             for account in accounts:
-                await store.put(account.connection())
+                await stores.connections.put(account.connection())
         async with client_at(port, process.settings) as client:
             yield process, client
 

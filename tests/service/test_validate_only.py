@@ -157,6 +157,9 @@ async def test_it_can_be_asked_again_and_again(
     assert await client.create(account, email, validate_only=True) == first
 
 
+REQUEST_ID = "5f0c2b0e-6c55-4c4e-9d0b-0a4f3b3c1c11"
+
+
 @pytest.mark.parametrize(
     ("vendor", "message", "sequence_id", "reason"),
     [
@@ -179,7 +182,13 @@ async def test_it_refuses_what_the_real_request_refuses(
 ) -> None:
     account = await new_account(vendor)
     failures = [
-        await client.fail(account, message, sequence_id=sequence_id, validate_only=validate_only)
+        await client.fail(
+            account,
+            message,
+            sequence_id=sequence_id,
+            validate_only=validate_only,
+            request_id=REQUEST_ID,
+        )
         for validate_only in (True, False)
     ]
     assert failures[0].reason == reason

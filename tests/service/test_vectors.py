@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from engagement.v1 import sequence_step_pb2 as step_pb2
-from service.bootstrap import connection_store
+from service.bootstrap import opened_stores
 from tests.service.conftest import Client, NewAccount
 from tests.service.step_messages import (
     AUTO_EMAIL,
@@ -571,8 +571,8 @@ async def test_a_refresh_is_stored(client: Client, new_account: NewAccount) -> N
     account = await _account(row, client, new_account)
     await account.fault(**row.fault)
     await client.create(account, row.step)
-    async with connection_store(client.settings) as store:
-        stored = await store.read(account.key)
+    async with opened_stores(client.settings) as stores:
+        stored = await stores.connections.read(account.key)
     renewed = replace(account, credentials=await account.credentials_now()).connection()
     assert stored is not None
     assert stored.connection.credential == renewed.credential != account.connection().credential
@@ -584,8 +584,8 @@ async def _account(row: Row, client: Client, new_account: NewAccount) -> VendorA
     account = await new_account(row.vendor, connected=not row.credential, **row.setup)
     if row.credential:
         account = replace(account, credentials={"api_key": account.credentials[row.credential]})
-        async with connection_store(client.settings) as store:
-            await store.put(account.connection())
+        async with opened_stores(client.settings) as stores:
+            await stores.connections.put(account.connection())
     return account
 
 

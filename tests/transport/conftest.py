@@ -4,12 +4,11 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from service.transport.sequence_step_servicer import SequenceStepServicer
-from tests.transport.stand_in import Api, StandIn, serving
+from tests.transport.stand_in import Api, StandIn, servicer_for, serving
 
 
 @pytest.fixture
 async def api() -> AsyncIterator[Api]:
     application = StandIn()
-    async with serving(SequenceStepServicer(application), application) as running:
+    async with serving(servicer_for(application), application) as running:
         yield running

@@ -15,30 +15,20 @@ from structlog.typing import EventDict
 
 from engagement.v1 import sequence_step_pb2 as step_pb2
 from engagement.v1 import sequence_step_service_pb2 as service_pb2
-from service.application.call_record import CallRecord
+from service.application.arrival import Arrival
 from service.application.create_sequence_step import CreateSequenceStep
 from service.domain.outcome import StepAnswer
-from service.domain.step import ConnectionKey, StepRequest
 from service.transport.sequence_step_servicer import SequenceStepServicer
 from service.transport.server import GrpcServer, StopTimes
 
 METHOD = "/engagement.v1.SequenceStepService/CreateSequenceStep"
+REQUEST_ID = "0f9d3c1e-6a52-4b7f-8e31-d4c20a97b586"
 METADATA = (("x-customer-id", "acme"), ("x-provider-name", "outreach"))
 
 Metadata = tuple[tuple[str, str], ...]
 
 
-@dataclass(frozen=True)
-class Call:
-    """What the application was asked for."""
-
-    key: ConnectionKey
-    request: StepRequest
-    deadline_seconds: float | None
-    record: CallRecord
-
-
-async def answer_with_step_42(call: Call) -> StepAnswer:
+async def answer_with_step_42(call: Arrival) -> StepAnswer:
     """What the stand-in does unless told otherwise."""
     del call
     return StepAnswer("42", ())
@@ -47,23 +37,20 @@ async def answer_with_step_42(call: Call) -> StepAnswer:
 class StandIn(CreateSequenceStep):
     """Keeps every call, and does what a test tells it to."""
 
-    behaviour: Callable[[Call], Awaitable[StepAnswer]]
+    behaviour: Callable[[Arrival], Awaitable[StepAnswer]]
 
     def __init__(self) -> None:
-        self.calls: list[Call] = []
+        self.calls: list[Arrival] = []
         self.behaviour = answer_with_step_42
 
-    async def run(
-        self,
-        key: ConnectionKey,
-        request: StepRequest,
-        *,
-        deadline_seconds: float | None,
-        record: CallRecord,
-    ) -> StepAnswer:
-        call = Call(key, request, deadline_seconds, record)
-        self.calls.append(call)
-        return await self.behaviour(call)
+    async def run(self, arrival: Arrival) -> StepAnswer:
+        self.calls.append(arrival)
+        return await self.behaviour(arrival)
+
+
+def servicer_for(application: StandIn) -> SequenceStepServicer:
+    """The servicer as it is unless settings say otherwise."""
+    return SequenceStepServicer(application, requires_request_id=False)
 
 
 async def nothing_to_finish(seconds: float) -> None:
@@ -71,12 +58,13 @@ async def nothing_to_finish(seconds: float) -> None:
     del seconds
 
 
-def step_request(**step: object) -> service_pb2.CreateSequenceStepRequest:
-    """A call of type `call` with these fields in its step, else a valid one."""
+def step_request(request_id: str = "", **step: object) -> service_pb2.CreateSequenceStepRequest:
+    """A request for a call with these fields in its step, else a valid one."""
     fields: dict[str, object] = {"type": step_pb2.STEP_TYPE_CALL, **step}
     return service_pb2.CreateSequenceStepRequest(
         sequence_id="7",
         step=step_pb2.SequenceStep(**fields),  # type: ignore[arg-type]
+        request_id=request_id,
     )
 
 
@@ -102,6 +90,7 @@ class Failure:
     details: dict[str, Any]
     """By the name of their type; each type comes at most once."""
 
+    initial: dict[str, str | bytes]
     trailing: dict[str, str | bytes]
     status_bytes: int
 
@@ -151,15 +140,16 @@ def read_failure(error: grpc.aio.AioRpcError) -> Failure:
         reason=info.reason,
         metadata=dict(info.metadata),
         details=details,
+        initial=dict(error.initial_metadata() or ()),
         trailing=trailing,
         status_bytes=len(raw),
     )
 
 
-def fail_with(error: BaseException) -> Callable[[Call], Awaitable[StepAnswer]]:
+def fail_with(error: BaseException) -> Callable[[Arrival], Awaitable[StepAnswer]]:
     """Make the stand-in raise."""
 
-    async def behaviour(call: Call) -> StepAnswer:
+    async def behaviour(call: Arrival) -> StepAnswer:
         del call
         raise error
 
@@ -188,8 +178,14 @@ class Api:
         self, raw: bytes, metadata: Metadata = METADATA, timeout_seconds: float | None = 5
     ) -> bytes:
         """Make a call with these bytes as its message."""
+        return await self.start(raw, metadata, timeout_seconds)
+
+    def start(
+        self, raw: bytes, metadata: Metadata = METADATA, timeout_seconds: float | None = 5
+    ) -> grpc.aio.UnaryUnaryCall[bytes, bytes]:
+        """Begin a call, whose metadata can be read."""
         method: grpc.aio.UnaryUnaryMultiCallable[bytes, bytes] = self.channel.unary_unary(METHOD)
-        return await method(raw, metadata=metadata, timeout=timeout_seconds)
+        return method(raw, metadata=metadata, timeout=timeout_seconds)
 
     async def refused(
         self, request: service_pb2.CreateSequenceStepRequest, metadata: Metadata = METADATA
@@ -211,13 +207,17 @@ class Api:
 
 
 @asynccontextmanager
-async def serving(servicer: SequenceStepServicer, application: StandIn) -> AsyncIterator[Api]:
+async def serving(
+    servicer: SequenceStepServicer,
+    application: StandIn,
+    channel_options: tuple[tuple[str, str], ...] = (),
+) -> AsyncIterator[Api]:
     """Run a server, with a channel to it; `application` is what stands behind `servicer`."""
     with capture_logs() as log:
         server = GrpcServer(servicer, requests_in_flight_max=100, reflects=True)
         port = await server.start("127.0.0.1:0")
         try:
-            async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+            async with grpc.aio.insecure_channel(f"127.0.0.1:{port}", channel_options) as channel:
                 yield Api(channel, application, log)
         finally:
             await server.stop(StopTimes(0, 0, 0), nothing_to_finish, asyncio.Event())

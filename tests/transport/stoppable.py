@@ -7,18 +7,18 @@ as long as the process lives, unless the grace ends it.
 import asyncio
 import sys
 
+from service.application.arrival import Arrival
 from service.domain.outcome import StepAnswer
 from service.transport.log_setup import configure_logging
-from service.transport.sequence_step_servicer import SequenceStepServicer
 from service.transport.server import GrpcServer, StopTimes, serve_until_stopped, stop_signals
-from tests.transport.stand_in import Call, StandIn
+from tests.transport.stand_in import StandIn, servicer_for
 
 
 def say(word: str) -> None:
     print(word, flush=True)  # noqa: T201 - this is how the test follows
 
 
-async def never_answer(call: Call) -> StepAnswer:
+async def never_answer(call: Arrival) -> StepAnswer:
     del call
     say("called")
     try:
@@ -36,8 +36,7 @@ async def main(*seconds: float) -> None:
     configure_logging("error")
     application = StandIn()
     application.behaviour = never_answer
-    servicer = SequenceStepServicer(application)
-    server = GrpcServer(servicer, requests_in_flight_max=10, reflects=False)
+    server = GrpcServer(servicer_for(application), requests_in_flight_max=10, reflects=False)
     with stop_signals() as signals:
         port = await server.start("127.0.0.1:0")
         say(f"port {port}")

@@ -5,10 +5,18 @@ import asyncio
 import pytest
 from structlog.typing import EventDict
 
+from service.application.arrival import Arrival
 from service.domain.errors import FieldViolation, Reason, ServiceError
 from service.domain.outcome import StepAnswer
 from tests.transport.health_probe import check
-from tests.transport.stand_in import METADATA, Api, Call, email_request, fail_with, step_request
+from tests.transport.stand_in import (
+    METADATA,
+    REQUEST_ID,
+    Api,
+    email_request,
+    fail_with,
+    step_request,
+)
 
 METHOD = "engagement.v1.SequenceStepService/CreateSequenceStep"
 
@@ -19,7 +27,7 @@ def only_line(api: Api) -> EventDict:
 
 
 async def test_a_call_that_went_well(api: Api) -> None:
-    async def behaviour(call: Call) -> StepAnswer:
+    async def behaviour(call: Arrival) -> StepAnswer:
         call.record.provider_reads = 2
         call.record.provider_writes = 1
         call.record.provider_requests = 4
@@ -27,7 +35,7 @@ async def test_a_call_that_went_well(api: Api) -> None:
         return StepAnswer("42", ())
 
     api.application.behaviour = behaviour
-    await api.create(step_request(), timeout_seconds=7)
+    await api.create(step_request(request_id=REQUEST_ID), timeout_seconds=7)
 
     line = only_line(api)
     assert 0 <= line.pop("duration_ms") < 7000
@@ -38,15 +46,42 @@ async def test_a_call_that_went_well(api: Api) -> None:
         "method": METHOD,
         "customer": "acme",
         "provider": "outreach",
+        "request_id": REQUEST_ID,
         "code": "OK",
         "reason": "",
         "error_id": "",
+        "replayed": False,
         "provider_reads": 2,
         "provider_writes": 1,
         "provider_requests": 4,
         "warnings": 3,
         "exc_info": None,
     }
+
+
+async def test_an_id_that_was_made_for_a_call_is_logged_too(api: Api) -> None:
+    await api.create(step_request())
+
+    (call,) = api.application.calls
+    assert only_line(api)["request_id"] == call.key.request_id
+
+
+async def test_a_replay_is_seen_in_the_log(api: Api) -> None:
+    async def behaviour(call: Arrival) -> StepAnswer:
+        del call
+        return StepAnswer("42", (), is_replay=True)
+
+    api.application.behaviour = behaviour
+    await api.create(step_request())
+
+    assert only_line(api)["replayed"] is True
+
+
+async def test_an_id_that_is_none_is_content_and_not_logged(api: Api) -> None:
+    await api.refused(step_request(request_id="canary"))
+
+    assert only_line(api)["request_id"] == ""
+    assert "canary" not in repr(api.log)
 
 
 async def test_a_call_without_a_deadline(api: Api) -> None:
@@ -120,9 +155,9 @@ async def test_probes_that_go_well_are_for_debugging_only(api: Api) -> None:
 async def test_calls_at_once_have_lines_of_their_own(api: Api) -> None:
     both_run = asyncio.Barrier(2)
 
-    async def behaviour(call: Call) -> StepAnswer:
+    async def behaviour(call: Arrival) -> StepAnswer:
         await both_run.wait()
-        call.record.provider_reads = len(call.key.customer_id)
+        call.record.provider_reads = len(call.key.connection.customer_id)
         return StepAnswer("42", ())
 
     api.application.behaviour = behaviour

@@ -79,7 +79,7 @@ async def test_a_provider_is_known_in_any_case(api: Api, name: str, provider: Pr
     await api.create(step_request(), (ACME, ("x-provider-name", name)))
 
     (call,) = api.application.calls
-    assert call.key == ConnectionKey("acme", provider)
+    assert call.key.connection == ConnectionKey("acme", provider)
 
 
 async def test_a_customer_id_may_have_256_characters_of_any_printable_kind(api: Api) -> None:
@@ -87,7 +87,7 @@ async def test_a_customer_id_may_have_256_characters_of_any_printable_kind(api: 
     await api.create(step_request(), (("x-customer-id", customer_id), OUTREACH))
 
     (call,) = api.application.calls
-    assert call.key.customer_id == customer_id
+    assert call.key.connection.customer_id == customer_id
 
 
 def test_a_customer_id_in_a_form_that_clients_cannot_send_is_refused_all_the_same() -> None:

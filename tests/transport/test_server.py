@@ -14,8 +14,8 @@ from grpc_reflection.v1alpha.reflection_pb2 import (
     ServerReflectionResponse,
 )
 
+from service.application.arrival import Arrival
 from service.domain.outcome import StepAnswer
-from service.transport.sequence_step_servicer import SequenceStepServicer
 from service.transport.server import (
     SERVICE_NAME,
     GrpcServer,
@@ -28,16 +28,16 @@ from tests.transport.health_probe import NOT_SERVING, SERVING, check, next_statu
 from tests.transport.stand_in import (
     METADATA,
     Api,
-    Call,
     StandIn,
     nothing_to_finish,
+    servicer_for,
     serving,
     step_request,
 )
 
 
 def new_server(application: StandIn | None = None) -> GrpcServer:
-    servicer = SequenceStepServicer(application or StandIn())
+    servicer = servicer_for(application or StandIn())
     return GrpcServer(servicer, requests_in_flight_max=10, reflects=False)
 
 
@@ -128,7 +128,7 @@ class Held:
         self.running = asyncio.Event()
         self.let_go = asyncio.Event()
 
-    async def __call__(self, call: Call) -> StepAnswer:
+    async def __call__(self, call: Arrival) -> StepAnswer:
         del call
         self.running.set()
         await self.let_go.wait()
@@ -199,7 +199,7 @@ async def test_a_call_that_outlives_its_grace_is_cut_before_the_application_fini
     order: list[str] = []
     running = asyncio.Event()
 
-    async def wait(call: Call) -> StepAnswer:
+    async def wait(call: Arrival) -> StepAnswer:
         del call
         running.set()
         try:
@@ -303,7 +303,7 @@ async def test_a_server_that_fails_by_itself_does_not_leave_a_process_that_serve
     async def finish(seconds: float) -> None:
         finished.append(seconds)
 
-    servicer = SequenceStepServicer(StandIn())
+    servicer = servicer_for(StandIn())
     server = Failing(servicer, requests_in_flight_max=10, reflects=False)
     await server.start("127.0.0.1:0")
 
@@ -314,7 +314,7 @@ async def test_a_server_that_fails_by_itself_does_not_leave_a_process_that_serve
 
 async def test_many_calls_at_once_on_one_connection_are_all_served() -> None:
     application = StandIn()
-    async with serving(SequenceStepServicer(application), application) as api:
+    async with serving(servicer_for(application), application) as api:
         await asyncio.gather(*(api.create(step_request()) for _ in range(200)))
 
     assert len(application.calls) == 200

@@ -6,7 +6,14 @@ from pathlib import Path
 import pytest
 
 from service.domain.connection import Secret
-from service.settings import EncryptionKey, Settings, SettingsError, settings_table
+from service.settings import (
+    EncryptionKey,
+    PostgresUrl,
+    Settings,
+    SettingsError,
+    SqliteFile,
+    settings_table,
+)
 
 KEY = base64.b64encode(bytes(range(32))).decode()
 OTHER_KEY = base64.b64encode(bytes(32)).decode()
@@ -29,17 +36,21 @@ def read(**environ: str) -> Settings:
 def test_the_defaults() -> None:
     assert Settings.from_environment(ENOUGH | {"PATH": "/bin"}) == Settings(
         listen="127.0.0.1:50051",
-        database=Path("var/engagement.db"),
+        database=SqliteFile(Path("var/engagement.db")),
         keys=(EncryptionKey("k1", Secret(KEY)),),
         outreach_api_url="https://api.outreach.io/api/v2",
         outreach_token_url="https://api.outreach.io/oauth/token",
         outreach_client_id=None,
         outreach_client_secret=None,
+        outreach_settle_seconds=120.0,
         salesloft_api_url="https://api.salesloft.com/v2",
         salesloft_token_url="https://accounts.salesloft.com/oauth/token",
         salesloft_client_id=None,
         salesloft_client_secret=None,
+        salesloft_settle_seconds=120.0,
         apollo_api_url="https://api.apollo.io/api/v1",
+        apollo_settle_seconds=120.0,
+        require_request_id=False,
         reflection=False,
         log_level="info",
         requests_in_flight_max=1000,
@@ -58,6 +69,10 @@ def test_what_is_set_counts_and_what_is_empty_does_not() -> None:
         APOLLO_API_URL="http://[::1]:8000",
         SALESLOFT_CLIENT_ID="id",
         SALESLOFT_CLIENT_SECRET="hush",
+        OUTREACH_SETTLE_SECONDS="0",
+        SALESLOFT_SETTLE_SECONDS="0.5",
+        APOLLO_SETTLE_SECONDS="3600",
+        REQUIRE_REQUEST_ID="true",
         REFLECTION="True",
         LOG_LEVEL=" DEBUG ",
         REQUESTS_IN_FLIGHT_MAX="1",
@@ -67,12 +82,16 @@ def test_what_is_set_counts_and_what_is_empty_does_not() -> None:
     )
 
     assert settings.listen == "[::1]:0"
-    assert settings.database == Path("/srv/x.db")
+    assert settings.database == SqliteFile(Path("/srv/x.db"))
     assert [key.id for key in settings.keys] == ["new", "old"]
     assert settings.outreach_api_url == "http://127.0.0.1:8000/outreach"
     assert settings.apollo_api_url == "http://[::1]:8000"
     assert settings.salesloft_client_id == "id"
     assert settings.salesloft_client_secret == Secret("hush")
+    assert settings.outreach_settle_seconds == 0
+    assert settings.salesloft_settle_seconds == 0.5
+    assert settings.apollo_settle_seconds == 3600
+    assert settings.require_request_id is True
     assert settings.reflection is True
     assert settings.log_level == "debug"
     assert settings.requests_in_flight_max == 1
@@ -104,6 +123,30 @@ def test_addresses_that_other_machines_reach_are_refused(listen: str) -> None:
 def test_what_is_no_address_is_refused(listen: str) -> None:
     assert problems(LISTEN=listen) == (
         "ENGAGEMENT_LISTEN must be host:port, such as 127.0.0.1:50051 or [::1]:50051.",
+    )
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://app:hush@db.example/engagement",
+        "postgres://app:hush@one.example:5432,two.example:5433/engagement?sslmode=verify-full",
+        "postgresql:///engagement?host=/run/postgresql",
+    ],
+)
+def test_a_database_may_be_a_postgresql_server(url: str) -> None:
+    assert read(DATABASE=url).database == PostgresUrl(Secret(url))
+
+
+@pytest.mark.parametrize("path", ["/srv/x.db", "x.db", "postgresql", "postgresql:x.db"])
+def test_a_database_without_a_scheme_is_a_file(path: str) -> None:
+    assert read(DATABASE=path).database == SqliteFile(Path(path))
+
+
+@pytest.mark.parametrize("scheme", ["mysql", "sqlite", "Postgresql", "postgresql+psycopg", ""])
+def test_a_database_of_another_kind_is_refused_without_showing_its_password(scheme: str) -> None:
+    assert problems(DATABASE=f"{scheme}://app:hush@db.example/engagement") == (
+        "ENGAGEMENT_DATABASE must be the path of a file, or a URL that begins with postgresql://.",
     )
 
 
@@ -170,6 +213,8 @@ def test_urls_that_credentials_must_not_be_sent_to_are_refused(url: str, problem
 @pytest.mark.parametrize(
     ("name", "text", "problem"),
     [
+        ("OUTREACH_SETTLE_SECONDS", "3600.5", "must be a number of seconds from 0 to 3600."),
+        ("REQUIRE_REQUEST_ID", "1", "must be true or false."),
         ("REFLECTION", "yes", "must be true or false."),
         ("LOG_LEVEL", "loud", "must be one of debug, info, warning, error."),
         ("REQUESTS_IN_FLIGHT_MAX", "0", "must be a whole number from 1 to 100000."),
@@ -228,7 +273,11 @@ def test_every_problem_is_told_at_once() -> None:
 
 
 def test_settings_do_not_print_their_secrets() -> None:
-    settings = read(OUTREACH_CLIENT_ID="id", OUTREACH_CLIENT_SECRET="hush")
+    settings = read(
+        DATABASE="postgresql://app:hush@db.example/engagement",
+        OUTREACH_CLIENT_ID="id",
+        OUTREACH_CLIENT_SECRET="hush",
+    )
 
     assert KEY not in repr(settings)
     assert "hush" not in repr(settings)
@@ -237,7 +286,7 @@ def test_settings_do_not_print_their_secrets() -> None:
 def test_the_table_for_the_documentation_has_a_row_for_each_setting() -> None:
     rows = [[cell.strip() for cell in row.split("|")] for row in settings_table().splitlines()]
 
-    assert len(rows) == 18
+    assert len(rows) == 22
     assert all(len(row) == 5 and row[3] for row in rows)
     cells = {row[1]: row[2] for row in rows}
     assert cells["`ENGAGEMENT_LISTEN`"] == "`127.0.0.1:50051`"

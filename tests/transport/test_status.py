@@ -4,7 +4,7 @@ import grpc
 import pytest
 
 from service.domain.errors import FieldViolation, Reason, ServiceError
-from tests.transport.stand_in import Api, Failure, fail_with
+from tests.transport.stand_in import REQUEST_ID, Api, Failure, fail_with, step_request
 
 CODES = {
     Reason.INVALID_FIELD: grpc.StatusCode.INVALID_ARGUMENT,
@@ -27,10 +27,13 @@ CODES = {
     Reason.PROVIDER_RATE_LIMITED: grpc.StatusCode.RESOURCE_EXHAUSTED,
     Reason.SERVICE_OVERLOADED: grpc.StatusCode.RESOURCE_EXHAUSTED,
     Reason.SEQUENCE_BUSY: grpc.StatusCode.ABORTED,
+    Reason.REQUEST_IN_PROGRESS: grpc.StatusCode.ABORTED,
+    Reason.REQUEST_ID_REUSED: grpc.StatusCode.FAILED_PRECONDITION,
     Reason.PROVIDER_UNAVAILABLE: grpc.StatusCode.UNAVAILABLE,
     Reason.STORE_UNAVAILABLE: grpc.StatusCode.UNAVAILABLE,
     Reason.DEADLINE_TOO_SHORT: grpc.StatusCode.DEADLINE_EXCEEDED,
     Reason.STEP_INCOMPLETE: grpc.StatusCode.FAILED_PRECONDITION,
+    Reason.STEP_REMOVED: grpc.StatusCode.FAILED_PRECONDITION,
     Reason.OUTCOME_UNKNOWN: grpc.StatusCode.UNKNOWN,
     Reason.INTERNAL: grpc.StatusCode.INTERNAL,
 }
@@ -49,14 +52,20 @@ async def test_every_reason_has_its_code(api: Api, reason: Reason) -> None:
     assert failure.reason == reason.name
 
 
-async def test_facts_for_programs_arrive_with_the_provider(api: Api) -> None:
+async def test_facts_for_programs_arrive_with_the_provider_and_the_requests_id(api: Api) -> None:
     error = ServiceError(
         Reason.STEP_INCOMPLETE, "Half done.", metadata={"stepId": "42", "failedCall": "POST /x"}
     )
-    failure = await failure_of(api, error)
+    api.application.behaviour = fail_with(error)
+    failure = await api.failed(step_request(request_id=REQUEST_ID).SerializeToString())
 
     assert failure.message == "Half done."
-    assert failure.metadata == {"stepId": "42", "failedCall": "POST /x", "provider": "outreach"}
+    assert failure.metadata == {
+        "stepId": "42",
+        "failedCall": "POST /x",
+        "provider": "outreach",
+        "requestId": REQUEST_ID,
+    }
 
 
 async def test_a_rejection_that_points_at_a_field_is_the_callers_to_correct(api: Api) -> None:
@@ -101,7 +110,9 @@ async def test_what_a_provider_cannot_do_is_named_field_by_field(api: Api) -> No
         (Reason.POSITION_TAKEN, "step.order"),
         (Reason.TEMPLATE_REQUIRED, "step.template"),
         (Reason.TEMPLATE_NOT_FOUND, "step.template.id"),
+        (Reason.REQUEST_ID_REUSED, "request_id"),
         (Reason.STEP_INCOMPLETE, "step"),
+        (Reason.STEP_REMOVED, "step"),
     ],
 )
 async def test_a_state_that_must_change_first_is_named(
@@ -112,6 +123,22 @@ async def test_a_state_that_must_change_first_is_named(
     (violation,) = failure.details["PreconditionFailure"].violations
     assert (violation.type, violation.subject) == (reason.name, subject)
     assert violation.description == "Because."
+
+
+async def test_an_id_of_another_request_is_refused_naming_what_differs(api: Api) -> None:
+    violations = tuple(
+        FieldViolation(field, "Differs.") for field in ("sequence_id", "step.interval_seconds")
+    )
+    failure = await failure_of(api, ServiceError(Reason.REQUEST_ID_REUSED, "No.", violations))
+
+    assert set(failure.details) == {"ErrorInfo", "PreconditionFailure"}
+    assert [
+        (each.type, each.subject, each.description)
+        for each in failure.details["PreconditionFailure"].violations
+    ] == [
+        ("REQUEST_ID_REUSED", "sequence_id", "Differs."),
+        ("REQUEST_ID_REUSED", "step.interval_seconds", "Differs."),
+    ]
 
 
 @pytest.mark.parametrize(
@@ -132,6 +159,15 @@ async def test_what_is_missing_is_named(
 
 
 @pytest.mark.parametrize(
+    "reason",
+    [
+        Reason.PROVIDER_RATE_LIMITED,
+        Reason.REQUEST_IN_PROGRESS,
+        Reason.STEP_INCOMPLETE,
+        Reason.OUTCOME_UNKNOWN,
+    ],
+)
+@pytest.mark.parametrize(
     ("seconds", "delay_ms", "pushback"),
     [
         (0.0, 0, "0"),
@@ -144,9 +180,9 @@ async def test_what_is_missing_is_named(
     ],
 )
 async def test_when_to_call_again_is_told_to_programs_and_to_client_libraries(
-    api: Api, seconds: float, delay_ms: int, pushback: str
+    api: Api, reason: Reason, seconds: float, delay_ms: int, pushback: str
 ) -> None:
-    error = ServiceError(Reason.PROVIDER_RATE_LIMITED, "Later.", retry_after_seconds=seconds)
+    error = ServiceError(reason, "Later.", retry_after_seconds=seconds)
     failure = await failure_of(api, error)
 
     assert failure.details["RetryInfo"].retry_delay.ToMilliseconds() == delay_ms
@@ -221,6 +257,7 @@ async def test_the_largest_status_arrives_every_time(api: Api, filler: str) -> N
         assert failure.message.startswith(filler * 100)
         assert failure.message.endswith("…")
         assert failure.metadata["provider"] == "outreach"
+        assert len(failure.metadata["requestId"]) == 36
         assert failure.pushback == "1000"
 
 

@@ -10,13 +10,13 @@ import structlog
 
 from engagement.v1 import sequence_step_pb2 as step_pb2
 from engagement.v1 import sequence_step_service_pb2 as service_pb2
+from service.application.arrival import Arrival
 from service.domain.errors import Reason, ServiceError
 from service.domain.outcome import StepAnswer
 from service.transport.sequence_step_servicer import SequenceStepServicer
 from tests.transport.health_probe import SERVING, next_status, watch
 from tests.transport.stand_in import (
     Api,
-    Call,
     Failure,
     StandIn,
     email_request,
@@ -34,11 +34,11 @@ Method = Callable[[object, Context], Awaitable[object]]
 
 
 def assert_tells_nothing(failure: Failure) -> None:
-    """The caller reads a fixed sentence and an id, and nothing else."""
+    """The caller reads a fixed sentence, the error's id and the request's, and nothing else."""
     assert failure.code == grpc.StatusCode.INTERNAL
     assert failure.message == FIXED
     assert failure.reason == "INTERNAL"
-    assert list(failure.metadata) == ["errorId"]
+    assert failure.metadata.keys() - {"requestId"} == {"errorId"}
     assert len(failure.metadata["errorId"]) == 32
     assert list(failure.details) == ["ErrorInfo"]
     assert set(failure.trailing) == {"grpc-status-details-bin", "grpc-retry-pushback-ms"}
@@ -79,7 +79,7 @@ async def test_an_error_that_nobody_foresaw_tells_nothing(api: Api, error: BaseE
 async def test_a_cancellation_that_the_caller_did_not_ask_for_is_answered(api: Api) -> None:
     """grpc.aio alone would let the caller hang until its deadline."""
 
-    async def wait_for_a_cancelled_task(call: Call) -> StepAnswer:
+    async def wait_for_a_cancelled_task(call: Arrival) -> StepAnswer:
         del call
         inner = asyncio.create_task(asyncio.sleep(60))
         inner.cancel()
@@ -98,7 +98,7 @@ class Waiting:
         self.started = asyncio.Event()
         self.cancelled = asyncio.Event()
 
-    async def __call__(self, call: Call) -> StepAnswer:
+    async def __call__(self, call: Arrival) -> StepAnswer:
         del call
         self.started.set()
         try:
@@ -139,7 +139,7 @@ class Servicer(SequenceStepServicer):
     """Does with a call what a test wants."""
 
     def __init__(self, method: Method) -> None:
-        super().__init__(StandIn())
+        super().__init__(StandIn(), requires_request_id=False)
         self._method = method
 
     async def CreateSequenceStep(  # noqa: N802 - the contract's name
@@ -178,7 +178,7 @@ async def test_an_answer_that_is_none_tells_nothing(answer: object) -> None:
 
 
 async def test_a_handler_that_is_not_asynchronous_tells_nothing() -> None:
-    async with serving(SynchronousServicer(StandIn()), StandIn()) as api:
+    async with serving(SynchronousServicer(StandIn(), requires_request_id=False), StandIn()) as api:
         assert_tells_nothing(await api.failed())
 
 

@@ -2,14 +2,15 @@
 
 from google.protobuf.json_format import MessageToDict
 
+from service.application.arrival import Arrival
 from service.domain.outcome import StepAnswer
 from service.domain.plan import Reference, Target, Write
 from service.domain.warnings import ProblemType, StepWarning
-from tests.transport.stand_in import Api, Call, step_request
+from tests.transport.stand_in import Api, step_request
 
 
 def answer_with(api: Api, answer: StepAnswer) -> None:
-    async def behaviour(call: Call) -> StepAnswer:
+    async def behaviour(call: Arrival) -> StepAnswer:
         del call
         return answer
 

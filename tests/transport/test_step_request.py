@@ -170,10 +170,11 @@ async def test_everything_that_is_wrong_is_told_at_once(api: Api) -> None:
     request.step.interval_seconds = -1
     request.step.date = "soon"
     request.step.custom_fields["x"] = float("nan")
+    request.request_id = "soon"
 
     failure = await api.refused(request)
 
-    assert failure.message == "sequence_id: Required. (9 more: see the details)"
+    assert failure.message == "sequence_id: Required. (10 more: see the details)"
     assert list(failure.violations) == [
         "sequence_id",
         "step.interval_seconds",
@@ -183,6 +184,7 @@ async def test_everything_that_is_wrong_is_told_at_once(api: Api) -> None:
         f"{CONTENT}.to[0]",
         "step.order",
         "step.custom_fields.x",
+        "request_id",
     ]
 
 

@@ -9,16 +9,18 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class CreateSequenceStepRequest(_message.Message):
-    __slots__ = ("sequence_id", "step", "validate_only", "fail_on_warning")
+    __slots__ = ("sequence_id", "step", "request_id", "validate_only", "fail_on_warning")
     SEQUENCE_ID_FIELD_NUMBER: _ClassVar[int]
     STEP_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     VALIDATE_ONLY_FIELD_NUMBER: _ClassVar[int]
     FAIL_ON_WARNING_FIELD_NUMBER: _ClassVar[int]
     sequence_id: str
     step: _sequence_step_pb2.SequenceStep
+    request_id: str
     validate_only: bool
     fail_on_warning: bool
-    def __init__(self, sequence_id: _Optional[str] = ..., step: _Optional[_Union[_sequence_step_pb2.SequenceStep, _Mapping]] = ..., validate_only: _Optional[bool] = ..., fail_on_warning: _Optional[bool] = ...) -> None: ...
+    def __init__(self, sequence_id: _Optional[str] = ..., step: _Optional[_Union[_sequence_step_pb2.SequenceStep, _Mapping]] = ..., request_id: _Optional[str] = ..., validate_only: _Optional[bool] = ..., fail_on_warning: _Optional[bool] = ...) -> None: ...
 
 class CreateSequenceStepResponse(_message.Message):
     __slots__ = ("id", "warnings", "planned_calls")

@@ -31,8 +31,14 @@ class SequenceStepServiceStub:
     Request metadata, each exactly once: `x-customer-id` (1 to 256 printable ASCII characters
     without spaces) and `x-provider-name` (`outreach`, `salesloft` or `apollo`, in any case).
 
+    Answer metadata: `engagement-request-id` (initial) is the id that the request runs under. It is
+    sent directly before the first write, and with every OK answer. An error before the first write
+    comes without it, so that client libraries may still repeat the call; the id is in its ErrorInfo.
+    `x-idempotent-replay: true` (trailing) says that an earlier call had made the step.
+
     Errors are `google.rpc.Status` with one `google.rpc.ErrorInfo` (domain `engagement.v1`); its
-    `reason` is meant for programs. docs/errors.md lists them.
+    `reason` is meant for programs, and its metadata has the id as `requestId`. docs/errors.md lists
+    them.
     """
 
     def __init__(self, channel):
@@ -54,20 +60,38 @@ class SequenceStepServiceServicer:
     Request metadata, each exactly once: `x-customer-id` (1 to 256 printable ASCII characters
     without spaces) and `x-provider-name` (`outreach`, `salesloft` or `apollo`, in any case).
 
+    Answer metadata: `engagement-request-id` (initial) is the id that the request runs under. It is
+    sent directly before the first write, and with every OK answer. An error before the first write
+    comes without it, so that client libraries may still repeat the call; the id is in its ErrorInfo.
+    `x-idempotent-replay: true` (trailing) says that an earlier call had made the step.
+
     Errors are `google.rpc.Status` with one `google.rpc.ErrorInfo` (domain `engagement.v1`); its
-    `reason` is meant for programs. docs/errors.md lists them.
+    `reason` is meant for programs, and its metadata has the id as `requestId`. docs/errors.md lists
+    them.
     """
 
     def CreateSequenceStep(self, request, context):
-        """Adds one step to an existing sequence.
+        """Adds one step to an existing sequence: one for each `request_id`, however often it is called.
 
-        Answers OK with the new step's id; an error that promises that nothing was written to the
-        sequence; FAILED_PRECONDITION with reason STEP_INCOMPLETE when the step exists but a part of
-        it could not be written; or UNKNOWN with reason OUTCOME_UNKNOWN when the step may exist.
+        OK: the step is there, and has this id.
+        FAILED_PRECONDITION with reason STEP_INCOMPLETE: the step is there, a part of it is not; a
+        repeat finishes it, once nothing stands in the way.
+        UNKNOWN (reason OUTCOME_UNKNOWN): the step may be there. A repeat looks before it writes.
+        INTERNAL: a fault of the service, which promises nothing: as UNKNOWN.
+        Any other error with an ErrorInfo: this call wrote nothing to the sequence. It says nothing of
+        earlier calls with the same `request_id`: with ABORTED, one of them may be writing.
+        An error without ErrorInfo: a library or the network ended the call; as UNKNOWN.
+        Whatever the answer, repeat with the same `request_id`, never with a new one.
 
-        Not idempotent yet: after UNKNOWN, or an error without ErrorInfo, look at the sequence before
-        calling again. Default deadline: 60 seconds. A caller that leaves after the first write does
-        not stop it: the step is finished.
+        A repeat of a request that made its step gets the same answer, and writes nothing. A repeat of
+        one that still runs waits for it and gets its answer; when another process runs it for longer
+        than the caller waits, ABORTED with REQUEST_IN_PROGRESS. A repeat of one that wrote nothing
+        runs anew. This holds for 7 days after a request has finished. One whose outcome is open, or
+        whose step is incomplete, is kept until that is settled, for at most 90 days. Later the same
+        `request_id` is a new request.
+
+        Default deadline: 60 seconds. A caller that leaves before the first write stops the request,
+        unless another one waits for it; after the first write the step is finished.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -95,8 +119,14 @@ class SequenceStepService:
     Request metadata, each exactly once: `x-customer-id` (1 to 256 printable ASCII characters
     without spaces) and `x-provider-name` (`outreach`, `salesloft` or `apollo`, in any case).
 
+    Answer metadata: `engagement-request-id` (initial) is the id that the request runs under. It is
+    sent directly before the first write, and with every OK answer. An error before the first write
+    comes without it, so that client libraries may still repeat the call; the id is in its ErrorInfo.
+    `x-idempotent-replay: true` (trailing) says that an earlier call had made the step.
+
     Errors are `google.rpc.Status` with one `google.rpc.ErrorInfo` (domain `engagement.v1`); its
-    `reason` is meant for programs. docs/errors.md lists them.
+    `reason` is meant for programs, and its metadata has the id as `requestId`. docs/errors.md lists
+    them.
     """
 
     @staticmethod

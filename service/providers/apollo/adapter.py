@@ -34,6 +34,7 @@ class Apollo:
 
     base_url: str
     name: ProviderName = ProviderName.APOLLO
+    names_steps: bool = True
 
     def headers(self, connection: Connection) -> Mapping[str, str]:
         """See `Provider.headers`: a master key, or a partner's access token [spec, doc]."""
@@ -114,7 +115,7 @@ class Apollo:
         return False
 
     async def look(
-        self, reader: Reader, call: Call, survey: Survey, ids: Ids
+        self, reader: Reader, call: Call, snapshot: frozenset[str], ids: Ids
     ) -> tuple[Candidate, ...]:
         """See `Provider.look`: new steps of the sequence, or our own step while it is there.
 
@@ -128,7 +129,7 @@ class Apollo:
         if "step_id" in ids:
             fits = {step_id: Fit.FITS for step_id in steps if step_id == ids["step_id"]}
         else:
-            new = {id_: step for id_, step in steps.items() if id_ not in survey.positions}
+            new = {id_: step for id_, step in steps.items() if id_ not in snapshot}
             fits = {id_: fit for id_, step in new.items() if (fit := _fit(call, campaign, step))}
         return tuple(
             Candidate(fit, _ids_in(campaign, sequence_id, step_id)) for step_id, fit in fits.items()

@@ -42,6 +42,7 @@ class Outreach:
 
     base_url: str
     name: ProviderName = ProviderName.OUTREACH
+    names_steps: bool = True
 
     def headers(self, connection: Connection) -> Mapping[str, str]:
         """See `Provider.headers`: OAuth access tokens only; there are no API keys [doc]."""
@@ -110,7 +111,7 @@ class Outreach:
         return any(text(error, "id") == "scheduledServerMaintenance" for error in errors)
 
     async def look(
-        self, reader: Reader, call: Call, survey: Survey, ids: Ids
+        self, reader: Reader, call: Call, snapshot: frozenset[str], ids: Ids
     ) -> tuple[Candidate, ...]:
         """See `Provider.look`: new steps of the sequence, or the links of our own step."""
         if call.write.target is Target.STEP:
@@ -119,7 +120,7 @@ class Outreach:
             if "step_id" in ids:
                 own = Candidate(Fit.FITS, {"step_id": ids["step_id"]})
                 return (own,) if str(ids["step_id"]) in steps else ()
-            new = {id_: step for id_, step in steps.items() if id_ not in survey.positions}
+            new = {id_: step for id_, step in steps.items() if id_ not in snapshot}
             found = ((id_, _compare_step(call, step)) for id_, step in new.items())
             return tuple(Candidate(fit, {"step_id": int(id_)}) for id_, fit in found if fit)
         query = requests.links_query(str(ids["step_id"]))

@@ -48,6 +48,7 @@ class Salesloft:
 
     base_url: str
     name: ProviderName = ProviderName.SALESLOFT
+    names_steps: bool = False
 
     def headers(self, connection: Connection) -> Mapping[str, str]:
         """See `Provider.headers`: an access token and an API key go the same way [doc]."""
@@ -122,13 +123,13 @@ class Salesloft:
         self,
         reader: Reader,
         call: Call,
-        survey: Survey,
+        snapshot: frozenset[str],
         ids: Ids,  # noqa: ARG002 - part of the port
     ) -> tuple[Candidate, ...]:
         """See `Provider.look`: new steps of the cadence."""
         cadence_id = requests.imported_cadence_id(call.body)
         steps = await _steps(reader, str(cadence_id))
-        new = {id_: step for id_, step in steps.items() if str(id_) not in survey.positions}
+        new = {id_: step for id_, step in steps.items() if str(id_) not in snapshot}
         found = ((id_, _compare(call, step)) for id_, step in new.items())
         return tuple(Candidate(fit, {"step_id": id_}) for id_, fit in found if fit)
 

@@ -1,9 +1,8 @@
-"""The store of connections: what comes back, what lies on the disk, and what is refused."""
+"""The store of connections, in each database: what comes back, and what is refused."""
 
-import base64
 import sqlite3
-from pathlib import Path
 
+import psycopg
 import pytest
 from structlog.testing import capture_logs
 
@@ -11,9 +10,9 @@ from service.application.connection_ports import ConnectionState, StoredConnecti
 from service.domain.connection import Connection, ConnectionKind, Secret
 from service.domain.errors import Reason, ServiceError
 from service.domain.step import ConnectionKey, ProviderName
-from service.stores.connections_sqlite import ConnectionSummary, SqliteConnections
+from service.stores.connection_rows import ConnectionSummary
 from service.stores.key_ring import KeyRing
-from service.stores.sqlite_database import SqliteDatabase
+from tests.connections.kept_rows import FullConnectionStore, KeptRows
 from tests.connections.manual_clock import EPOCH_SECONDS, ManualClock
 from tests.connections.samples import (
     ACME_OUTREACH,
@@ -21,11 +20,17 @@ from tests.connections.samples import (
     GLOBEX_OUTREACH,
     KEY_1,
     KEY_2,
+    RING,
     api_key,
     oauth,
 )
 
 NOW_MS = int(EPOCH_SECONDS * 1000)
+
+
+@pytest.fixture
+def store(kept_rows: KeptRows, clock: ManualClock) -> FullConnectionStore:
+    return kept_rows.connections(RING, clock)
 
 
 @pytest.mark.parametrize(
@@ -42,20 +47,20 @@ NOW_MS = int(EPOCH_SECONDS * 1000)
         ),
     ],
 )
-async def test_what_was_put_comes_back(store: SqliteConnections, connection: Connection) -> None:
+async def test_what_was_put_comes_back(store: FullConnectionStore, connection: Connection) -> None:
     await store.put(connection)
     assert await store.read(connection.key) == StoredConnection(connection, ConnectionState.USABLE)
 
 
 async def test_nothing_comes_back_for_another_customer_or_provider(
-    store: SqliteConnections,
+    store: FullConnectionStore,
 ) -> None:
     await store.put(oauth())
     assert await store.read(GLOBEX_OUTREACH) is None
     assert await store.read(ACME_SALESLOFT) is None
 
 
-async def test_a_connection_that_is_put_again_is_another_one(store: SqliteConnections) -> None:
+async def test_a_connection_that_is_put_again_is_another_one(store: FullConnectionStore) -> None:
     await store.put(oauth(ACME_SALESLOFT))
     assert await store.mark_expired(oauth(ACME_SALESLOFT))
     await store.put(api_key())
@@ -63,33 +68,13 @@ async def test_a_connection_that_is_put_again_is_another_one(store: SqliteConnec
 
 
 async def test_what_was_put_is_there_after_the_process(
-    path: Path, store: SqliteConnections, clock: ManualClock
+    kept_rows: KeptRows, store: FullConnectionStore, clock: ManualClock
 ) -> None:
     """Read through another connection, without the first being closed."""
     await store.put(oauth())
-    other = await SqliteDatabase.open(path)
-    read = await SqliteConnections(other, KeyRing({"k1": KEY_1}), clock).read(ACME_OUTREACH)
-    await other.aclose()
+    async with kept_rows.as_another_process() as other:
+        read = await other.connections(KeyRing({"k1": KEY_1}), clock).read(ACME_OUTREACH)
     assert read == StoredConnection(oauth(), ConnectionState.USABLE)
-
-
-async def test_secrets_are_in_no_file(path: Path, store: SqliteConnections) -> None:
-    """Neither as they are nor in an encoding, in none of SQLite's files."""
-    secrets = [b"canary-access-token-0123456789", b"canary-refresh-token-987654321"]
-    await store.put(oauth(credential=secrets[0].decode(), refresh_token=secrets[1].decode()))
-    await store.replace(
-        oauth(credential=secrets[0].decode(), refresh_token=secrets[1].decode()),
-        oauth(credential=secrets[1].decode(), refresh_token=secrets[0].decode()),
-    )
-    files = {file.name: file.read_bytes() for file in path.parent.iterdir()}
-    assert files.keys() == {"engagement.db", "engagement.db-wal", "engagement.db-shm"}
-    everything = b"".join(files.values())
-    assert b"acme" in everything
-    for secret in secrets:
-        forms = [secret, secret[::-1], secret.hex().encode(), secret.decode().encode("utf-16-le")]
-        # Base64 depends on what stands before: all three alignments, without their ragged ends.
-        forms += [base64.b64encode(secret[start:])[:-4] for start in range(3)]
-        assert not [form for form in forms if form in everything]
 
 
 @pytest.mark.parametrize(
@@ -99,14 +84,14 @@ async def test_secrets_are_in_no_file(path: Path, store: SqliteConnections) -> N
         "UPDATE connections SET provider = 'salesloft'",
         "UPDATE connections SET credential = refresh_token",
         "UPDATE connections SET refresh_token = credential",
-        "UPDATE connections SET credential = x''",
+        "UPDATE connections SET credential = substr(credential, 1, 0)",
     ],
 )
 async def test_a_row_that_was_moved_does_not_decrypt(
-    store: SqliteConnections, database: SqliteDatabase, moved: str
+    store: FullConnectionStore, kept_rows: KeptRows, moved: str
 ) -> None:
     await store.put(oauth())
-    await database.write(lambda connection: connection.execute(moved))
+    await kept_rows.execute(moved)
     (row,) = await store.summaries()
     key = ConnectionKey(row.customer_id, ProviderName(row.provider))
     with capture_logs() as events, pytest.raises(ServiceError) as caught:
@@ -119,12 +104,10 @@ async def test_a_row_that_was_moved_does_not_decrypt(
 
 
 async def test_an_unreadable_row_can_be_put_again_listed_and_removed(
-    store: SqliteConnections, database: SqliteDatabase
+    store: FullConnectionStore, kept_rows: KeptRows
 ) -> None:
     await store.put(oauth())
-    await database.write(
-        lambda connection: connection.execute("UPDATE connections SET key_id = 'gone'")
-    )
+    await kept_rows.execute("UPDATE connections SET key_id = 'gone'")
     assert [row.key_id for row in await store.summaries()] == ["gone"]
     await store.put(oauth())
     assert await store.read(ACME_OUTREACH) is not None
@@ -132,11 +115,11 @@ async def test_an_unreadable_row_can_be_put_again_listed_and_removed(
 
 
 async def test_keys_are_rotated_by_putting_a_new_one_first(
-    database: SqliteDatabase, clock: ManualClock
+    kept_rows: KeptRows, clock: ManualClock
 ) -> None:
-    before = SqliteConnections(database, KeyRing({"k1": KEY_1}), clock)
-    rotated = SqliteConnections(database, KeyRing({"k2": KEY_2, "k1": KEY_1}), clock)
-    after = SqliteConnections(database, KeyRing({"k2": KEY_2}), clock)
+    before = kept_rows.connections(KeyRing({"k1": KEY_1}), clock)
+    rotated = kept_rows.connections(KeyRing({"k2": KEY_2, "k1": KEY_1}), clock)
+    after = kept_rows.connections(KeyRing({"k2": KEY_2}), clock)
     await before.put(oauth())
     await rotated.put(oauth(GLOBEX_OUTREACH))
     assert await rotated.read(ACME_OUTREACH) is not None
@@ -156,7 +139,7 @@ async def test_keys_are_rotated_by_putting_a_new_one_first(
     ],
 )
 async def test_replacing_keeps_what_somebody_put_meanwhile(
-    store: SqliteConnections, put: Connection
+    store: FullConnectionStore, put: Connection
 ) -> None:
     await store.put(put)
     assert not await store.replace(oauth(), oauth(credential="access-2"))
@@ -164,13 +147,13 @@ async def test_replacing_keeps_what_somebody_put_meanwhile(
     assert await store.read(ACME_OUTREACH) == StoredConnection(put, ConnectionState.USABLE)
 
 
-async def test_replacing_does_not_bring_back_what_was_removed(store: SqliteConnections) -> None:
+async def test_replacing_does_not_bring_back_what_was_removed(store: FullConnectionStore) -> None:
     assert not await store.replace(oauth(), oauth(credential="access-2"))
     assert not await store.mark_expired(oauth())
     assert await store.read(ACME_OUTREACH) is None
 
 
-async def test_replacing_and_expiring_change_one_row(store: SqliteConnections) -> None:
+async def test_replacing_and_expiring_change_one_row(store: FullConnectionStore) -> None:
     for key in (ACME_OUTREACH, ACME_SALESLOFT, GLOBEX_OUTREACH):
         await store.put(oauth(key))
     assert await store.replace(oauth(), oauth(credential="access-2"))
@@ -183,7 +166,7 @@ async def test_replacing_and_expiring_change_one_row(store: SqliteConnections) -
 
 
 async def test_the_list_says_all_but_the_secrets(
-    store: SqliteConnections, clock: ManualClock
+    store: FullConnectionStore, clock: ManualClock
 ) -> None:
     await store.put(oauth(GLOBEX_OUTREACH))
     clock.passed_seconds = 1.5
@@ -198,7 +181,7 @@ async def test_the_list_says_all_but_the_secrets(
     )
 
 
-async def test_removing_says_whether_there_was_one(store: SqliteConnections) -> None:
+async def test_removing_says_whether_there_was_one(store: FullConnectionStore) -> None:
     await store.put(oauth())
     assert await store.remove(ACME_OUTREACH)
     assert not await store.remove(ACME_OUTREACH)
@@ -206,9 +189,9 @@ async def test_removing_says_whether_there_was_one(store: SqliteConnections) -> 
 
 
 async def test_a_store_that_fails_says_so_for_every_method(
-    store: SqliteConnections, database: SqliteDatabase
+    store: FullConnectionStore, kept_rows: KeptRows
 ) -> None:
-    await database.write(lambda connection: connection.execute("DROP TABLE connections"))
+    await kept_rows.execute("DROP TABLE connections")
     for failing in (
         store.read(ACME_OUTREACH),
         store.put(oauth()),
@@ -220,4 +203,4 @@ async def test_a_store_that_fails_says_so_for_every_method(
         with pytest.raises(ServiceError) as caught:
             await failing
         assert caught.value.reason is Reason.STORE_UNAVAILABLE
-        assert isinstance(caught.value.__cause__, sqlite3.OperationalError)
+        assert isinstance(caught.value.__cause__, sqlite3.Error | psycopg.Error)

@@ -1,0 +1,75 @@
+"""What makes two requests the same: a digest of every field that says what step is wanted.
+
+Kept in the journal in place of the fields themselves, so that a request id that comes back with
+another request can be told which fields differ, and no content is stored for it.
+"""
+
+import dataclasses
+import enum
+import hashlib
+import json
+from collections.abc import Mapping
+
+from service.domain.step import StepRequest
+
+VERSION = 1
+"""Changes when the same request would give another fingerprint."""
+
+DIGEST_CHARACTERS = 32
+"""128 bits: enough that two values never share a digest by chance."""
+
+
+def fingerprint(request: StepRequest) -> str:
+    """Return the canonical JSON of the digests of all fields that are set, by their paths.
+
+    `validate_only` and `fail_on_warning` do not count: they change whether a step is made, not
+    which.
+    """
+    digests = {
+        f"step.{name}": _digest(value)
+        for name, value in _fields_set(request.step)
+        if name != "template_id"
+    }
+    if request.step.template_id:
+        digests["step.template.id"] = _digest(request.step.template_id)
+    if "step.template_content" in digests:
+        digests["step.template.content"] = digests.pop("step.template_content")
+    digests["sequence_id"] = _digest(request.sequence_id)
+    return json.dumps({"version": VERSION, "fields": digests}, sort_keys=True)
+
+
+def differing_fields(one: str, other: str) -> tuple[str, ...]:
+    """Return the paths of the fields in which two fingerprints differ, in order."""
+    fields, others = json.loads(one)["fields"], json.loads(other)["fields"]
+    names = sorted(fields.keys() | others.keys())
+    return tuple(name for name in names if fields.get(name) != others.get(name))
+
+
+def _fields_set(step: object) -> list[tuple[str, object]]:
+    assert dataclasses.is_dataclass(step)
+    return [
+        (each.name, value)
+        for each in dataclasses.fields(step)
+        if not _is_unset(value := getattr(step, each.name))
+    ]
+
+
+def _is_unset(value: object) -> bool:
+    """Whether a field was not given; an interval or an order of 0 was."""
+    return value is None or value is False or (isinstance(value, str | dict) and not value)
+
+
+def _digest(value: object) -> str:
+    text = json.dumps(value, sort_keys=True, ensure_ascii=False, default=_plain)
+    return hashlib.sha256(text.encode()).hexdigest()[:DIGEST_CHARACTERS]
+
+
+def _plain(value: object) -> object:
+    """Return a value of the domain as JSON has it."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {each.name: getattr(value, each.name) for each in dataclasses.fields(value)}
+    if isinstance(value, Mapping):
+        return dict(value)
+    if isinstance(value, enum.Enum):
+        return value.value
+    return str(value)  # A day, or a moment with its zone.
