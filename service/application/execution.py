@@ -135,7 +135,7 @@ class Execution:
             failure = provider_failure.unavailable(self._provider, "nobody waits for the step")
             raise await self._given_up(0, failure)
         if self._operation.step_id is not None and await self._reconciliation.is_step_removed():
-            raise self._removed()
+            raise await self._own_removed()
         return await self._finish()
 
     async def _finish(self) -> StepAnswer:
@@ -328,6 +328,15 @@ class Execution:
         write = self._operation.call(index).write
         error = endings.incomplete(self._operation, write, failure)
         return _Ended(OperationState.INCOMPLETE, error)
+
+    async def _own_removed(self) -> _Ended:
+        """End, since the step is gone that was ours, or that was taken for ours."""
+        step = next(each for each in self._operation.calls if each.write.target is Target.STEP)
+        equal_steps = await self._reconciliation.equal_steps() if step.is_uncertain else ()
+        if not equal_steps:
+            return self._removed()
+        self._entry.note_candidates(equal_steps)
+        return _Ended(OperationState.IN_DOUBT, self._not_known(step.write))
 
     def _removed(self) -> _Ended:
         return _Ended(OperationState.NO_EFFECT, endings.removed(self._operation))

@@ -70,3 +70,5 @@ class OwnedOperations:
                 await self._journal.renew(operations)
         except (ServiceError, TimeoutError) as error:
             _log.warning("leases_not_renewed", count=len(operations), error=str(error))
+        except Exception:  # noqa: BLE001 - the loop goes on: others would take everything over
+            _log.exception("leases_not_renewed")

@@ -58,6 +58,8 @@ class Recovery:
                 await self.sweep()
             except ServiceError as error:
                 _log.warning("recovery_paused", error=str(error))
+            except Exception:  # noqa: BLE001 - without this loop nothing would ever be recovered
+                _log.exception("recovery_failed")
             await self._surroundings.clock.sleep(SWEEP_SECONDS)
 
     async def sweep(self) -> None:

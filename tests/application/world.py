@@ -2,7 +2,7 @@
 
 import asyncio
 import itertools
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -180,13 +180,14 @@ class World:
         customer: str = "acme",
         deadline_seconds: float | None = None,
         request_id: str = "",
+        before_first_write: Callable[[], None] = lambda: None,
     ) -> Outcome:
         """Run one operation to its end; without `request_id` it is a request of its own."""
         if isinstance(request, SequenceStep):
             request = self.request(request)
         record = CallRecord()
         key = OperationKey("caller", self.key(customer), request_id or str(next(self._numbers)))
-        arrival = Arrival(key, request, deadline_seconds, record)
+        arrival = Arrival(key, request, deadline_seconds, record, before_first_write)
         try:
             end: StepAnswer | ServiceError = await self.use_case.run(arrival)
         except ServiceError as error:

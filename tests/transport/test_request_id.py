@@ -4,7 +4,7 @@ import asyncio
 import gc
 import json
 import uuid
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -226,10 +226,10 @@ def ids_of(*failures: Failure) -> list[str | None]:
 
 
 @pytest.fixture
-def loop_errors() -> Iterator[list[dict[str, Any]]]:
+async def loop_errors() -> AsyncIterator[list[dict[str, Any]]]:
     """What the loop would complain of: tasks that failed and that nobody looked at."""
     errors: list[dict[str, Any]] = []
-    loop = asyncio.get_event_loop()
+    loop = asyncio.get_running_loop()
     before = loop.get_exception_handler()
     loop.set_exception_handler(lambda _, context: errors.append(context))
     yield errors
