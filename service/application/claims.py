@@ -1,17 +1,19 @@
 """Claims an operation in the journal, waiting for whoever has it or its sequence."""
 
-from contextlib import AbstractContextManager
+import asyncio
+from contextlib import AbstractContextManager, suppress
 from typing import Final
 
 from service.application.admission import busy
 from service.application.arrival import Arrival
 from service.application.budget import FIRST_WRITE_SECONDS_MIN, Budget
-from service.application.journal_entry import JournalEntry
+from service.application.journal_entry import JournalEntry, JournalFailed
 from service.application.journal_port import (
     Claim,
     Claimed,
     Finished,
     Journal,
+    OwnershipLost,
     Reused,
     RunsElsewhere,
     SequenceHeld,
@@ -102,12 +104,27 @@ class Claims:
         return self._owned.owned(claimed)
 
     async def _claim(self, arrival: Arrival, fingerprint: str) -> Claim:
-        return await self._journal.claim(
-            arrival.key,
-            arrival.request.sequence_id,
-            fingerprint,
-            settle_seconds=self._owned.settle_seconds(arrival.key),
+        """Claim the operation; if nobody waits any more when it is ours, leave no trace of it."""
+        claiming = asyncio.ensure_future(
+            self._journal.claim(
+                arrival.key,
+                arrival.request.sequence_id,
+                fingerprint,
+                settle_seconds=self._owned.settle_seconds(arrival.key),
+            )
         )
+        try:
+            return await asyncio.shield(claiming)
+        except asyncio.CancelledError:
+            await self._give_back(claiming)
+            raise
+
+    async def _give_back(self, claiming: asyncio.Future[Claim]) -> None:
+        with suppress(ServiceError, JournalFailed, OwnershipLost):
+            claim = await claiming
+            if isinstance(claim, Claimed):
+                with self.owned(claim) as entry:
+                    await entry.give_back(left())
 
 
 def reused(known: str, given: str) -> ServiceError:
@@ -122,6 +139,11 @@ def reused(known: str, given: str) -> ServiceError:
         ),
         advice="Repeat the request as it was, or give the new one an id of its own.",
     )
+
+
+def left() -> ServiceError:
+    """Return why an operation ended that nobody waits for; nobody hears it either."""
+    return ServiceError(Reason.DEADLINE_TOO_SHORT, "Its caller left before the first write.")
 
 
 def in_progress() -> ServiceError:

@@ -14,7 +14,7 @@ from service.application import endings, provider_failure
 from service.application.admission import Admission
 from service.application.arrival import Arrival
 from service.application.budget import FIRST_WRITE_SECONDS_MIN, Budget
-from service.application.claims import Claims, in_progress, reused
+from service.application.claims import Claims, in_progress, left, reused
 from service.application.execution import Execution
 from service.application.journal_entry import JournalEntry, JournalFailed
 from service.application.journal_port import Finished, OwnershipLost
@@ -134,7 +134,7 @@ class CreateSequenceStep:
                 raise
             raise await entry.give_back(error) from error
         except asyncio.CancelledError:
-            await asyncio.shield(entry.give_back(_left()))
+            await asyncio.shield(entry.give_back(left()))
             raise
         except Exception as bug:
             await entry.give_back(ServiceError(Reason.INTERNAL, type(bug).__name__))
@@ -198,10 +198,6 @@ def _store_failed(entry: JournalEntry, failure: JournalFailed) -> ServiceError:
     if entry.may_be_sent:
         return endings.not_known(entry.operation, None, entry.settles_in_seconds)
     return failure.error
-
-
-def _left() -> ServiceError:
-    return ServiceError(Reason.DEADLINE_TOO_SHORT, "Its caller left before the first write.")
 
 
 async def _plan(

@@ -298,19 +298,24 @@ class Execution:
         return _Ended(OperationState.NO_EFFECT, failure)
 
     async def _undo(self, undo: Write, index: int, failure: ServiceError) -> _Ended:
-        self._entry.note_undo(undo)
+        if self._operation.undo is None:
+            self._entry.note_undo(undo)
+        may_be_gone = self._operation.call(UNDO).is_uncertain
         exchange = await self._send(UNDO, despite_limit=True)
         if undo.target is Target.TEMPLATE or exchange.meaning is Meaning.DONE:
             # A template that stays is in no sequence: "nothing was written" holds all the same.
             return _Ended(OperationState.NO_EFFECT, failure)
-        if exchange.status == NOT_FOUND and await self._reconciliation.is_undone(undo):
+        if exchange.status == NOT_FOUND and (
             # The status alone could also mean that there is no such call.
+            may_be_gone or await self._reconciliation.is_undone(undo)
+        ):
             return _Ended(OperationState.NO_EFFECT, failure)
-        if not exchange.was_lost:
-            self._entry.note_undo(None)
-            return self._incomplete(index, failure)
-        # That it is not shown now proves nothing: it may be so new that it is not shown yet.
-        return _Ended(OperationState.IN_DOUBT, self._not_known(undo))
+        is_refused = self._operation.call(UNDO).state is CallState.REFUSED
+        if exchange.was_lost or (may_be_gone and not is_refused):
+            # That it is not shown now proves nothing: it may be so new that it is not shown yet.
+            return _Ended(OperationState.IN_DOUBT, self._not_known(undo))
+        self._entry.note_undo(None)
+        return self._incomplete(index, failure)
 
     async def _resume_undo(self, undo: OperationCall) -> Exception:
         """Go on removing: a removal that may have been applied never turns back."""
@@ -332,10 +337,10 @@ class Execution:
     async def _own_removed(self) -> _Ended:
         """End, since the step is gone that was ours, or that was taken for ours."""
         step = next(each for each in self._operation.calls if each.write.target is Target.STEP)
-        equal_steps = await self._reconciliation.equal_steps() if step.is_uncertain else ()
-        if not equal_steps:
+        rivals = await self._reconciliation.rivals() if step.is_uncertain else ()
+        if not rivals:
             return self._removed()
-        self._entry.note_candidates(equal_steps)
+        self._entry.note_candidates(rivals)
         return _Ended(OperationState.IN_DOUBT, self._not_known(step.write))
 
     def _removed(self) -> _Ended:

@@ -22,7 +22,7 @@ LOOK_PAUSE_SECONDS_MIN: Final = 30.0
 """Until an unsettled operation is looked after again; it doubles each time."""
 
 LOOK_PAUSE_DOUBLINGS_MAX: Final = 7
-"""Up to an hour."""
+"""Up to about an hour."""
 
 
 END_PAUSES_SECONDS: Final = (0.5, 1.5, 3.0)

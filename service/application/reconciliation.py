@@ -107,11 +107,27 @@ class Reconciliation:
         Raises:
             ServiceError: a read failed.
         """
-        call = bind(self._step_write, self._operation.ids)
-        found = await self._provider.look(self._session, call, self._operation.snapshot, {})
+        return frozenset(
+            str(each.ids["step_id"]) for each in await self._beside_ours() if each.fit is Fit.FITS
+        )
+
+    async def rivals(self) -> frozenset[str]:
+        """Return steps of which one may be ours, beside the one that was taken for it.
+
+        Raises:
+            ServiceError: a read failed.
+        """
+        step_ids = frozenset(str(each.ids["step_id"]) for each in await self._beside_ours())
+        known = self._operation.candidates
+        return step_ids if known is None else step_ids & known
+
+    async def _beside_ours(self) -> tuple[Candidate, ...]:
+        """Return what could be ours too, whatever is known of our own step."""
+        operation = self._operation
+        call = bind(self._step_write, operation.ids)
+        found = await self._provider.look(self._session, call, operation.snapshot, {})
         mine = await self._not_of_others(found)
-        fitting = {str(each.ids["step_id"]) for each in mine if each.fit is Fit.FITS}
-        return frozenset(fitting - {self._operation.step_id})
+        return tuple(each for each in mine if str(each.ids["step_id"]) != operation.step_id)
 
     @property
     def _step_write(self) -> Write:
