@@ -28,7 +28,8 @@ from service.settings import PostgresUrl, Settings, SqliteFile
 from service.stores.connections_sqlite import SqliteConnections
 from service.stores.journal_sqlite import SqliteJournal
 from service.stores.key_ring import KeyRing
-from service.stores.sqlite_database import DatabaseUnusable, ServingLock, SqliteDatabase
+from service.stores.postgres_driver import require_driver
+from service.stores.sqlite_database import ServingLock, SqliteDatabase
 from service.transport.sequence_step_servicer import SequenceStepServicer
 from service.transport.server import GrpcServer
 
@@ -117,15 +118,12 @@ async def opened_stores(settings: Settings) -> AsyncIterator[Stores]:
 
 @asynccontextmanager
 async def _postgres_stores(url: Secret, key_ring: KeyRing) -> AsyncIterator[Stores]:
-    """Open a PostgreSQL database; only here its driver is needed, which is an extra."""
-    try:
-        from service.stores.connections_postgres import PostgresConnections  # noqa: PLC0415
-        from service.stores.journal_postgres import PostgresJournal  # noqa: PLC0415
-        from service.stores.postgres_database import PostgresDatabase  # noqa: PLC0415
-    except ImportError as error:
-        raise DatabaseUnusable(
-            "PostgreSQL needs its driver: install sequence-step-service[postgres]"
-        ) from error
+    require_driver()
+    # Not imported where SQLite is used: see `require_driver`.
+    from service.stores.connections_postgres import PostgresConnections  # noqa: PLC0415
+    from service.stores.journal_postgres import PostgresJournal  # noqa: PLC0415
+    from service.stores.postgres_database import PostgresDatabase  # noqa: PLC0415
+
     async with aclosing(await PostgresDatabase.open(url.reveal())) as database:
         yield Stores(
             PostgresConnections(database, key_ring, SystemClock()),

@@ -131,7 +131,9 @@ class Execution:
     async def _resume(self) -> StepAnswer:
         if self._operation.undo is not None:
             raise await self._resume_undo(self._operation.undo)
-        if not (self._may_create_step or self._operation.may_have_step):
+        if not self._operation.may_have_step:
+            if self._may_create_step:
+                raise Absent  # The sequence may be another one by now: it is surveyed anew.
             failure = provider_failure.unavailable(self._provider, "nobody waits for the step")
             raise await self._given_up(0, failure)
         if self._operation.step_id is not None and await self._reconciliation.is_step_removed():
