@@ -1,12 +1,13 @@
 # One word a task. Each works from a fresh clone with Python 3.11 and make, and nothing else.
 
 PYTHON ?= python3
+SEEDS ?= 200
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo test check proto docs lock clean
+.PHONY: help run demo test check simulate proto docs lock clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -28,6 +29,9 @@ test: $(INSTALLED) check ## everything that CI checks
 	$(BIN)/coverage run -m pytest
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
+
+simulate: $(INSTALLED) ## SEEDS=n worlds of crashes and lost answers; SEED=n shows one of them
+	$(BIN)/python -m tests.simulation $(if $(SEED),--seed $(SEED),--seeds $(SEEDS))
 
 check: $(INSTALLED) ## format, lint, types, contract, generated code and tables
 	$(BIN)/ruff format --check .

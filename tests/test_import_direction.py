@@ -37,6 +37,8 @@ TECHNOLOGY = {
     "httpx": {"providers"},
     "aiohttp": {"providers"},
     "sqlite3": {"stores"},
+    "psycopg": {"stores"},
+    "psycopg_pool": {"stores"},
     "cryptography": {"stores"},
 }
 """The one part that knows each technology."""

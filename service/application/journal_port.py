@@ -100,7 +100,7 @@ class Journal(Protocol):
         """
 
     async def take(self, key: OperationKey, epoch: int) -> Claimed | None:
-        """Take an operation over that was found due; None when somebody else was faster.
+        """Take an operation over that was found due; None when somebody else was faster, or has it.
 
         As `claim`, but one that SUCCEEDED stays so: it is taken for a second look. None also when
         another operation holds its sequence now.

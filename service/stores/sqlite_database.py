@@ -165,8 +165,7 @@ class SqliteDatabase:
                 self._run_member(member)
             await self._commit(self._connection.commit)
         except Exception as error:  # noqa: BLE001 - whatever it is, no member counts as done
-            if self._connection.in_transaction:  # SQLite ends it by itself after some errors.
-                self._connection.rollback()
+            self._connection.rollback()  # Of nothing, where SQLite has done so by itself.
             _fail(members, error)
             return
         for member in members:
@@ -305,9 +304,7 @@ def migrate(connection: sqlite3.Connection) -> None:
         _apply_migrations(connection)
         connection.commit()
     except BaseException:
-        # SQLite has undone the transaction by itself after some errors, such as a full disk.
-        if connection.in_transaction:
-            connection.rollback()
+        connection.rollback()
         raise
 
 

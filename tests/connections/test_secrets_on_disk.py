@@ -2,6 +2,7 @@
 
 import base64
 from collections.abc import Mapping
+from contextlib import aclosing
 from pathlib import Path
 
 from service.stores.connections_postgres import PostgresConnections
@@ -41,7 +42,6 @@ async def test_secrets_are_in_no_file_of_sqlite(path: Path, store: SqliteConnect
 
 async def test_secrets_are_in_no_file_of_postgres(postgres_url: str, clock: ManualClock) -> None:
     """Its log and its write-ahead log included."""
-    database = await PostgresDatabase.open(postgres_url)
-    await _put_and_replace(PostgresConnections(database, RING, clock))
-    await database.aclose()
+    async with aclosing(await PostgresDatabase.open(postgres_url)) as database:
+        await _put_and_replace(PostgresConnections(database, RING, clock))
     _assert_secrets_in_none(shared_server().files())

@@ -12,6 +12,7 @@ from structlog.testing import capture_logs
 
 from service.domain.errors import Reason, ServiceError
 from service.stores import sqlite_database
+from service.stores.sql_files import migrations
 from service.stores.sqlite_database import DatabaseUnusable, ServingLock, SqliteDatabase
 
 
@@ -70,6 +71,33 @@ async def test_opening_again_changes_nothing(path: Path) -> None:
     assert _content(path) == before
 
 
+async def test_a_file_of_an_older_version_is_brought_up_to_date(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def put(connection: sqlite3.Connection) -> None:
+        connection.execute(
+            "INSERT INTO connections "
+            "VALUES ('acme', 'apollo', 'bearer', 'usable', '', '', '', 0, 0)"
+        )
+
+    def contents(connection: sqlite3.Connection) -> tuple[list[Any], list[Any]]:
+        return (
+            connection.execute("PRAGMA user_version").fetchall(),
+            connection.execute("SELECT customer_id FROM connections").fetchall(),
+        )
+
+    known = migrations("sqlite")
+    with monkeypatch.context() as patch:
+        patch.setattr(sqlite_database, "migrations", lambda _: known[:1])
+        database = await SqliteDatabase.open(path)
+        await database.run(put)
+        assert await database.run(contents) == ([(1,)], [("acme",)])
+        await database.aclose()
+    database = await SqliteDatabase.open(path)
+    assert await database.run(contents) == ([(len(known),)], [("acme",)])
+    await database.aclose()
+
+
 async def test_many_may_open_a_file_that_is_not_there_yet(path: Path) -> None:
     databases = await asyncio.gather(*(SqliteDatabase.open(path) for _ in range(8)))
     await asyncio.gather(*(database.aclose() for database in databases))
@@ -114,6 +142,14 @@ async def test_closing_finishes_what_was_asked_for(path: Path) -> None:
     await asyncio.sleep(0)
     await database.aclose()
     assert len(await asyncio.gather(*writes)) == 20
+
+
+async def test_closing_ends_the_thread(path: Path) -> None:
+    before = threading.enumerate()
+    database = await SqliteDatabase.open(path)
+    assert len(threading.enumerate()) == len(before) + 1
+    await database.aclose()
+    assert threading.enumerate() == before
 
 
 async def test_what_waits_for_the_disk_is_not_on_the_loops_thread(

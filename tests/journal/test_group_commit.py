@@ -90,9 +90,10 @@ def _count(connection: sqlite3.Connection) -> int:
 async def test_a_lone_work_waits_for_no_company(
     database: SqliteDatabase, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sqlite_database, "COMPANY_SECONDS", 3600)
-    for number in range(3):
-        assert await database.run(_insert(number)) == number
+    monkeypatch.setattr(sqlite_database, "COMPANY_SECONDS", 20)
+    async with asyncio.timeout(10):
+        for number in range(3):
+            assert await database.run(_insert(number)) == number
 
 
 async def test_works_that_come_together_share_a_commit(
@@ -102,6 +103,18 @@ async def test_works_that_come_together_share_a_commit(
     assert answers == list(range(20))
     assert stored() == list(range(20))
     assert commits.count == 1
+
+
+async def test_who_had_company_waits_for_it_once_more(
+    database: SqliteDatabase, commits: Commits, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sqlite_database, "COMPANY_SECONDS", 0.05)
+    await asyncio.gather(database.run(_insert(1)), database.run(_insert(2)))
+    alone = asyncio.create_task(database.run(_insert(3)))
+    for _ in range(3):
+        await asyncio.sleep(0)
+    await asyncio.gather(alone, database.run(_insert(4)))
+    assert commits.count == 2
 
 
 async def test_what_comes_during_a_commit_shares_the_next(
@@ -231,7 +244,7 @@ async def test_when_the_whole_transaction_is_undone_all_fail(
     with capture_logs() as events:
         answers = await asyncio.gather(*map(database.run, works), return_exceptions=True)
     assert [type(answer) for answer in answers] == [ServiceError] * 4
-    assert len(events) == 1
+    assert [event["code"] for event in events] == ["SQLITE_CONSTRAINT_PRIMARYKEY"]
     assert stored() == []
     assert await database.run(_insert(1)) == 1
     assert stored() == [1]

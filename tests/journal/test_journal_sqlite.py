@@ -12,8 +12,10 @@ from service.application.journal_port import LEASE_SECONDS, Claimed, RunsElsewhe
 from service.domain.errors import Reason, ServiceError
 from service.domain.operation import CallState, OperationState
 from service.stores import journal_sqlite
-from service.stores.journal_sqlite import _QUERIES
+from service.stores.journal_sqlite import _QUERIES, SqliteJournal
+from service.stores.key_ring import KeyRing
 from service.stores.sqlite_database import SqliteDatabase
+from tests.connections.samples import KEY_1, KEY_2
 from tests.journal.samples import (
     ACME,
     SETTLE_SECONDS,
@@ -113,6 +115,21 @@ async def test_j17_a_process_that_starts_after_the_clock_went_back_waits_for_nob
     store.clock.passed_seconds -= 3600
     await store.journal.expire_leases()
     assert isinstance(await claim(store.journal, key()), Claimed)
+
+
+async def test_keys_are_rotated_by_putting_a_new_one_first(store: SqliteStore) -> None:
+    old, new = {"k1": KEY_1}, {"k2": KEY_2}
+    rotated = SqliteJournal(store.database, KeyRing(new | old), store.clock)
+    await claimed(store.journal, key())
+    await claimed(rotated, key("r-2"), "s-2")
+    only_new = SqliteJournal(store.database, KeyRing(new), store.clock)
+    assert await only_new.find(key("r-2")) is not None
+    with pytest.raises(ServiceError, match="INTERNAL"):
+        await only_new.find(key())
+    found = await rotated.find(key())
+    assert found is not None
+    await rotated.save(found)
+    assert await only_new.find(key()) == found
 
 
 async def test_content_is_in_no_file(store: SqliteStore, tmp_path: Path) -> None:
