@@ -61,6 +61,7 @@ class PostgresServer:
                 stdout=log,
                 stderr=log,
                 bufsize=0,
+                start_new_session=True,  # A Ctrl-C is for the tests.
                 **_runner(),
             )
         self._wait_until_ready()

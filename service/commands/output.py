@@ -28,6 +28,11 @@ def print_table(rows: Sequence[Mapping[str, str | None]]) -> None:
         print_line("  ".join(map(str.ljust, line, widths)).rstrip())
 
 
+def print_note(note: str) -> None:
+    """Print on standard error what a person should know beside the answer."""
+    print(f"note: {note}", file=sys.stderr)  # noqa: T201 - the command line's answer
+
+
 def failed(status: int, why: object) -> int:
     """Print an error, and return the status to exit with."""
     print(f"error: {why}", file=sys.stderr)  # noqa: T201 - the command line's answer

@@ -106,7 +106,7 @@ class PostgresJournal:
             "known_state": OperationState.RUNNING.value,
         }
         try:
-            rows = await self._database.fetch(_QUERIES["update"], changed)
+            rows = await self._database.fetch_grouped(_QUERIES["update"], changed)
         except UniqueViolation as error:
             raise StepTaken from error
         if not rows:
@@ -116,7 +116,7 @@ class PostgresJournal:
     async def discard(self, operation: Operation) -> None:
         """See `Journal.discard`."""
         mine = where(operation.key) | {"epoch": operation.epoch}
-        if not await self._database.fetch(_QUERIES["delete"], mine):
+        if not await self._database.fetch_grouped(_QUERIES["delete"], mine):
             raise OwnershipLost
 
     async def renew(self, operations: Collection[Operation]) -> None:
@@ -208,7 +208,7 @@ class PostgresJournal:
             "fingerprint": fingerprint,
             "due_after_ms": LEASE_MS,
         }
-        rows = await self._database.fetch(_QUERIES["insert"], new)
+        rows = await self._database.fetch_grouped(_QUERIES["insert"], new)
         if not rows:
             return None
         ((epoch, now_epoch_ms),) = rows

@@ -1,8 +1,7 @@
 """One PostgreSQL database, shared by all replicas: a few connections that requests take turns on.
 
-Each statement is a transaction of its own and durable when it returns; PostgreSQL itself puts
-commits that come together into one write to the disk. No lock is held while the network is waited
-for, except in `transaction`, which is kept for what a single statement cannot do.
+What a statement did is durable when it returns. No lock is held while the network is waited for,
+except in `transaction`, which is kept for what a single statement cannot do.
 
 A server that was gone is found again by itself: a closed connection is not used, one that does not
 answer is hung up on, and new ones are made.
@@ -28,6 +27,7 @@ from service.stores.postgres_connection import (
     is_closing,
     unusable_reported,
 )
+from service.stores.postgres_groups import StatementGroups
 from service.stores.postgres_locks import PostgresLocks
 from service.stores.postgres_migrations import refuse_older_schema
 
@@ -48,6 +48,7 @@ class PostgresDatabase:
     def __init__(self, pool: AsyncConnectionPool[PostgresConnection], locks: PostgresLocks) -> None:
         self._pool = pool
         self._locks = locks
+        self._groups = StatementGroups(self._connection)
 
     @classmethod
     async def open(cls, url: str) -> Self:
@@ -67,6 +68,7 @@ class PostgresDatabase:
             max_size=CONNECTIONS_MAX,
             timeout=CONNECTION_WAIT_SECONDS_MAX,
             reconnect_timeout=RECONNECT_SECONDS_MAX,
+            name="database",
             open=False,
         )
         await pool.open()
@@ -84,6 +86,16 @@ class PostgresDatabase:
             async with self._connection() as connection:
                 return await fetch(connection, statement, parameters)
 
+    async def fetch_grouped(self, statement: bytes, parameters: Parameters) -> list[Row]:
+        """Do as `fetch` does, for a short statement that many run at once; see `StatementGroups`.
+
+        Raises:
+            ServiceError: As in `fetch`.
+            UniqueViolation: As in `fetch`.
+        """
+        with failures_reported():
+            return await self._groups.fetch(statement, parameters)
+
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[PostgresConnection]:
         """Give a connection for several statements in one transaction.
@@ -100,7 +112,8 @@ class PostgresDatabase:
         return self._locks.held(name)
 
     async def aclose(self) -> None:
-        """Close all connections."""
+        """Finish what was asked for, then close all connections."""
+        await self._groups.aclose()
         await self._locks.aclose()
         await self._pool.close()
 

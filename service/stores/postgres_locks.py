@@ -11,6 +11,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from typing import Final
 
+import structlog
+
 from service.domain.errors import ServiceError
 from service.stores.postgres_connection import (
     PostgresConnection,
@@ -31,6 +33,8 @@ PAUSE_SECONDS: Final = 0.05
 
 SESSION_SECONDS_MAX: Final = 60.0
 """How long a session may send nothing; longer than any lock is held."""
+
+_log = structlog.get_logger()
 
 _TAKE: Final = b"SELECT pg_try_advisory_lock(%(number)s)"
 _RELEASE: Final = b"SELECT pg_advisory_unlock(%(number)s)"
@@ -54,7 +58,7 @@ class PostgresLocks:
             ServiceError: STORE_UNAVAILABLE when the database is, or somebody else keeps the lock.
         """
         number = _number(name)
-        session = await self._take(number)
+        session = await self._take(number, name)
         try:
             yield
         finally:
@@ -67,12 +71,13 @@ class PostgresLocks:
         if self._session is not None:
             await self._session.close()
 
-    async def _take(self, number: int) -> PostgresConnection:
+    async def _take(self, number: int, name: str) -> PostgresConnection:
         """Wait for the lock, and return the session that holds it."""
         loop = asyncio.get_running_loop()
         give_up_at_seconds = loop.time() + WAIT_SECONDS_MAX
         while not await self._is_taken(number):
             if loop.time() > give_up_at_seconds:
+                _log.warning("lock_kept_by_another", lock=name)
                 raise store_unavailable()
             await asyncio.sleep(PAUSE_SECONDS)
         assert self._session is not None
