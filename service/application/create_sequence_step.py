@@ -96,12 +96,13 @@ class CreateSequenceStep:
             return answer
 
     async def _known_answer(self, job: "_Job") -> StepAnswer | None:
-        """Return the answer of a finished operation, where the turn would have to be waited for.
+        """Return the answer of a finished operation, where there is no time to wait for the turn.
 
         Where nobody else is at the sequence, the claim finds it as fast.
         """
         key, sequence_id = job.arrival.key, job.arrival.request.sequence_id
-        if not self._admission.has_turn_taken(key.connection, sequence_id):
+        has_time = job.running.budget.left_seconds >= FIRST_WRITE_SECONDS_MIN
+        if has_time and not self._admission.has_turn_taken(key.connection, sequence_id):
             return None
         operation = await self._claims.finished(job.arrival, job.running.fingerprint)
         return None if operation is None else _replay(operation)

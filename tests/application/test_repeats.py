@@ -50,6 +50,15 @@ async def test_a_finished_request_does_not_wait_for_others_at_the_sequence() -> 
 
 
 @on_virtual_time
+async def test_a_finished_request_needs_no_time_for_a_write() -> None:
+    world = World(plans.OUTREACH)
+    first = await world.create(plans.CALL, request_id=REQUEST)
+    second = await world.create(plans.CALL, request_id=REQUEST, deadline_seconds=1)
+    new = await world.create(plans.CALL, request_id="another one", deadline_seconds=1)
+    assert (second.step_id, new.says) == (first.step_id, "DEADLINE_TOO_SHORT")
+
+
+@on_virtual_time
 async def test_calls_of_a_running_request_share_it() -> None:
     world = World(plans.OUTREACH, requests_in_flight_max=1)
     outcomes = await asyncio.gather(
