@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo test check simulate proto docs lock clean
+.PHONY: help run demo test check simulate bench proto docs lock clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -32,6 +32,9 @@ test: $(INSTALLED) check ## everything that CI checks
 
 simulate: $(INSTALLED) ## SEEDS=n worlds of crashes and lost answers; SEED=n shows one of them
 	$(BIN)/python -m tests.simulation $(if $(SEED),--seed $(SEED),--seeds $(SEEDS))
+
+bench: $(INSTALLED) ## what the journal costs, beside the same service without one; on a quiet machine
+	$(BIN)/python -m bench.journal_cost
 
 check: $(INSTALLED) ## format, lint, types, contract, generated code and tables
 	$(BIN)/ruff format --check .

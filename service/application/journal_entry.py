@@ -82,17 +82,19 @@ class JournalEntry:
         call = self.operation.call(index)
         if call.state is not state:
             call = call.moved(state)
-        call = replace(call, is_uncertain=call.is_uncertain or is_uncertain)
+        if is_uncertain:
+            call = replace(call, is_uncertain=True)
         self.operation = self.operation.with_call(index, call)
 
     def note_found(self, ids: Ids, warnings: Iterable[StepWarning] = ()) -> None:
         """Take down ids that the provider named, and warnings."""
-        operation = self.operation
-        self.operation = replace(
-            operation,
-            ids={**operation.ids, **ids},
-            warnings=(*operation.warnings, *warnings),
-        )
+        operation, more_warnings = self.operation, tuple(warnings)
+        if ids or more_warnings:
+            self.operation = replace(
+                operation,
+                ids={**operation.ids, **ids},
+                warnings=(*operation.warnings, *more_warnings),
+            )
 
     def note_open(self, *, is_open: bool) -> None:
         """Take down whether a step of ours may still appear."""
@@ -164,7 +166,12 @@ class JournalEntry:
         look_after_seconds = self._look_after_seconds(state, passes_by_itself=passes_by_itself)
         looks = self.operation.looks + (state is not OperationState.SUCCEEDED)
         ended = replace(self.operation, trouble=trouble, looks=looks)
-        self.operation = ended if ended.state is state else ended.moved(state)
+        if ended.state is not state:
+            ended = ended.moved(state)
+        is_final = state in {OperationState.SUCCEEDED, OperationState.NO_EFFECT}
+        if is_final and not ended.is_open:
+            ended = ended.without_contents()
+        self.operation = ended
         for pause_seconds in END_PAUSES_SECONDS:
             try:
                 await self._save(look_after_seconds=look_after_seconds)

@@ -188,7 +188,8 @@ async def _settle_claimed(
                 "the provider may still apply a write of it, and the service looks for that: "
                 f"try again in {entry.settles_in_seconds:.0f} seconds, if it is not settled then"
             )
-        await stores.journal.save(claimed.operation.settled_by_hand(args.step, args.reason))
+        settled = claimed.operation.settled_by_hand(args.step, args.reason)
+        await stores.journal.save(settled.without_contents())
     except StepTaken:
         await _give_back(stores, summary, claimed)
         return f"another request made step {args.step}"

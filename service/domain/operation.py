@@ -224,6 +224,13 @@ class Operation:
     def _own_steps(self) -> frozenset[str]:
         return frozenset(() if self.step_id is None else (self.step_id,))
 
+    def without_contents(self) -> Self:
+        """Return the operation without the bodies of its writes, which nothing reads any more."""
+        return replace(
+            self,
+            calls=tuple(replace(call, write=replace(call.write, body=None)) for call in self.calls),
+        )
+
     def settled_by_hand(self, step_id: str | None, because: str) -> Self:
         """Return the operation as a person settled it: with this step, or without any."""
         state = OperationState.NO_EFFECT if step_id is None else OperationState.SUCCEEDED

@@ -13,6 +13,7 @@ from service.domain.plan import Reference, Target, Write
 from service.domain.warnings import ProblemType, StepWarning
 
 _MARK: Final = "$"
+_JSON: Final = json.JSONEncoder(separators=(",", ":"))
 
 
 def document_of(operation: Operation) -> str:
@@ -33,7 +34,7 @@ def document_of(operation: Operation) -> str:
         "duplicates": sorted(operation.duplicates),
         "settled_because": operation.settled_because,
     }
-    return json.dumps(document, separators=(",", ":"))
+    return _JSON.encode(document)
 
 
 def facts_in(document: str) -> dict[str, Any]:
@@ -83,6 +84,8 @@ def _read_call(call: dict[str, Any]) -> OperationCall:
 
 
 def _marked(value: object) -> object:
+    if value is None or isinstance(value, str | int | float):  # Most are: the rest costs more.
+        return value
     if isinstance(value, Reference):
         return {_MARK: value.name}
     if isinstance(value, Mapping):

@@ -182,6 +182,19 @@ async def test_settling_with_a_step(command_line: CommandLine, journal: FullJour
     assert await command_line.listed() == []
 
 
+@pytest.mark.parametrize("outcome", [("--step", "42"), ("--nothing",)])
+async def test_contents_are_not_kept_when_it_is_settled(
+    command_line: CommandLine, journal: FullJournal, outcome: tuple[str, ...]
+) -> None:
+    await in_doubt(journal)
+
+    assert (await command_line.run(*SETTLE, *outcome, *BY_HAND))[0] == 0
+
+    settled = await journal.find(key(caller="crm"))
+    assert settled is not None
+    assert [call.write.body for call in settled.calls] == [None, None]
+
+
 async def test_settling_with_nothing(command_line: CommandLine, journal: FullJournal) -> None:
     await ended(journal, key(), INCOMPLETE, step_id=42)
 

@@ -16,6 +16,9 @@ from tests.simulation.fate import Exchange
 LATE_SECONDS = 100.0
 """Within the time in which a provider applies a write and shows it."""
 
+SOON_SECONDS = LEASE_SECONDS + 10
+"""When another request, which had to wait for the lease, looks for what it lost itself."""
+
 FROZEN_SECONDS = LEASE_SECONDS + 2
 """Long enough that somebody else owns what the process was at."""
 
@@ -126,15 +129,17 @@ class Scenario:
     @property
     def exchange(self) -> Exchange:
         """What comes of the write's first attempt."""
+        is_sooner = self.next is Next.EQUAL_AT_ONCE_AND_LOST
+        late_seconds = SOON_SECONDS if is_sooner else LATE_SECONDS
         applied_after_seconds = {
             VendorDoes.NOTHING: None,
             VendorDoes.APPLIES: 0.0,
-            VendorDoes.APPLIES_LATE: LATE_SECONDS,
+            VendorDoes.APPLIES_LATE: late_seconds,
             VendorDoes.SHOWS_LATE: 0.0,
         }
         return Exchange(
             applied_after_seconds=applied_after_seconds[self.vendor],
-            shown_after_seconds=LATE_SECONDS if self.vendor is VendorDoes.SHOWS_LATE else 0.0,
+            shown_after_seconds=late_seconds if self.vendor is VendorDoes.SHOWS_LATE else 0.0,
             answer=_HEARD[self.answer],
         )
 

@@ -350,7 +350,7 @@ async def test_others_are_let_in_when_a_lost_write_is_settled(
     busy = await whole_call(quick, account, step(CALL), timeout=2.1)
     assert busy.reason == "SEQUENCE_BUSY"
     await until_settled(busy)
-    later = await quick.create(account, step(CALL))
+    later = await quick.create(account, step(CALL), timeout=4)
 
     assert await account.step_ids() == [found.id, later.id]
 

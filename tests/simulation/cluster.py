@@ -76,3 +76,4 @@ class Cluster:
     async def stop(self) -> None:
         """End what still runs, in good order."""
         await asyncio.gather(*(replica.stop() for replica in self.replicas))
+        await asyncio.sleep(1)  # The database has nobody left to answer then.

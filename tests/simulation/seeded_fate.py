@@ -184,7 +184,10 @@ class SeededFate(Fate):
             self._notes.fault("shown late")
             shown_after_seconds = self._seconds(0, SHOWN_WITHIN_SECONDS)
         connect_seconds = self._dice.choice([0.0, 0.0, 0.0, 0.5, 0.5, 3.0])
-        if not self._happens(self._weather.write_fault):
+        fault_share = self._weather.write_fault
+        if request.method == "DELETE":
+            fault_share = min(2 * fault_share, 1.0)  # There are few of them.
+        if not self._happens(fault_share):
             return Exchange(
                 connect_seconds,
                 shown_after_seconds=shown_after_seconds,
@@ -222,7 +225,7 @@ class SeededFate(Fate):
             "write: maintenance": answer(503, MAINTENANCE, {"retry-after": "3"}),
             "write: not connected": AnswerLost("not connected"),
         }
-        refused = 1 if resource_of(request) in MAKES_STEP else 6
+        refused = 1 if resource_of(request) in MAKES_STEP else 10
         weights = [5, 2, 5, 4, refused, 2, 1, 2]
         (kind,) = self._dice.choices([*kinds], weights)
         return kind, kinds[kind]

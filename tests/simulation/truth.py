@@ -8,6 +8,7 @@ from service.domain.errors import Reason, ServiceError
 from service.domain.operation import CallState, Operation, OperationKey, OperationState
 from service.domain.outcome import StepAnswer
 from service.domain.plan import Target, path_of
+from service.domain.provider_call import ProviderRequest
 from tests.application.virtual_time import EPOCH_SECONDS_AT_START
 from tests.simulation.fate import JournalCall
 from tests.simulation.notes import Notes
@@ -172,9 +173,7 @@ class Truth:
         problem = _unannounced(arrived, self.now_seconds())
         if problem:
             self.notes.broke(f"{arrived.resource} arrived, and {problem}")
-        if arrived.request.method == "PUT" and self.vendor_side.is_being_removed(
-            arrived.request.url
-        ):
+        if arrived.request.method == "PUT" and self._is_being_removed(arrived.request):
             self._broke(arrived.sender.key, "writes on after the removal of its step")
         if arrived.resource in MAKES_STEP:
             if arrived.sender.is_recovery:
@@ -265,7 +264,7 @@ class Truth:
                 yield "is IN_DOUBT for ever"
             elif missing := set(self.live(operation.key)) - operation.candidates:
                 yield f"is IN_DOUBT, and its step {missing} is no candidate"
-        if operation.state is OperationState.SUCCEEDED:
+        if operation.state in {OperationState.SUCCEEDED, OperationState.INCOMPLETE}:
             assert operation.step_id is not None
             yield from self._broken_by_id(operation.key, operation.step_id)
             yield from self._broken_by_adoption(operation)
@@ -285,6 +284,22 @@ class Truth:
             self.notes.facts["person's equal step taken, own one not looked for again"] += 1
         else:
             yield f"took a person's step {operation.step_id}, and is silent about {came_later}"
+
+    def _is_being_removed(self, message: ProviderRequest) -> bool:
+        """Whether a removal of the message's step may still be applied, and none was refused."""
+        step_id = self.vendor_side.step_of(message)
+        removals = [
+            arrived
+            for arrived in self.vendor_side.arrived
+            if arrived.request.method == "DELETE" and arrived.request.url.endswith(f"/{step_id}")
+        ]
+        refused_at_seconds = max(
+            (arrived.at_seconds for arrived in removals if arrived.says_no), default=0.0
+        )
+        return any(
+            not arrived.says_no and arrived.at_seconds + self.settle_seconds > refused_at_seconds
+            for arrived in removals
+        )
 
     def _has_yes(self, again: Arrived) -> bool:
         """Whether the vendor said yes before, that is committed, and the step is not gone."""

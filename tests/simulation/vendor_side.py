@@ -134,16 +134,11 @@ class VendorSide:
                 arrived.says_yes = 200 <= given.status <= 299
                 arrived.says_no = 300 <= given.status <= 499 and given.status != 408
 
-    def is_being_removed(self, touch_path: str) -> bool:
-        """Whether the removal of the step that a message belongs to may be under way."""
+    def step_of(self, message: ProviderRequest) -> str:
+        """Return the step whose message a request writes; empty where there is none."""
         touches: dict[str, dict[str, str]] = getattr(self.vendor, "touches", {})
-        touch = touches.get(touch_path.rpartition("/")[2])
-        return touch is not None and any(
-            arrived.request.method == "DELETE"
-            and arrived.request.url.endswith(touch["emailer_step_id"])
-            and not arrived.says_no
-            for arrived in self.arrived
-        )
+        touch = touches.get(message.url.rpartition("/")[2])
+        return "" if touch is None else touch["emailer_step_id"]
 
     def person_repeats(self, request: ProviderRequest) -> None:
         """Let a person make what equals that which a request makes."""
