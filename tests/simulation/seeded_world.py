@@ -95,24 +95,22 @@ class SeededWorld:
         last_seconds = loop.time() + QUIET_WITHIN_SECONDS
         while True:
             rows = await self._rows()
-            if self._is_quiet(rows):
-                self.notes.event("all is quiet")
-                return rows
-            if loop.time() > last_seconds:
-                self.notes.broke("it does not become quiet")
-                return rows
+            restless = [row for row in rows if not _is_at_rest(row)]
+            if (not restless and self._is_quiet()) or loop.time() > last_seconds:
+                break
             await asyncio.sleep(QUIET_PAUSE_SECONDS)
+        self.notes.event("all is quiet")
+        for row in restless:
+            self._truth.broke(row.operation.key, "is looked after for ever")
+        return rows
 
     async def _rows(self) -> tuple[OperationSummary, ...]:
         journal = self._cluster.journal
         return await journal.summaries(connection=None, only_unsettled=False, limit=ROWS_MAX)
 
-    def _is_quiet(self, rows: Iterable[OperationSummary]) -> bool:
-        return (
-            all(replica.is_up for replica in self._cluster.replicas)
-            and not self._cluster.vendor_side.is_anything_pending
-            and all(row.due_at_epoch_ms is None or _waits_for_a_person(row) for row in rows)
-        )
+    def _is_quiet(self) -> bool:
+        are_up = all(replica.is_up for replica in self._cluster.replicas)
+        return are_up and not self._cluster.vendor_side.is_anything_pending
 
     def _look_for_bugs(self, logs: Iterable[Mapping[str, object]]) -> None:
         for log in logs:
@@ -125,10 +123,11 @@ class SeededWorld:
                 self.notes.broke("a token is in what is logged, told, stored or traced")
 
 
-def _waits_for_a_person(row: OperationSummary) -> bool:
-    """Whether looking at it now and then can only show that a person has removed something."""
+def _is_at_rest(row: OperationSummary) -> bool:
+    """Whether nobody looks after it any more, or only in case a person removes something."""
     operation = row.operation
-    return operation.state is OperationState.IN_DOUBT and bool(operation.candidates)
+    waits_for_person = operation.state is OperationState.IN_DOUBT and bool(operation.candidates)
+    return row.due_at_epoch_ms is None or waits_for_person
 
 
 def _clients(

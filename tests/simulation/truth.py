@@ -95,7 +95,7 @@ class Truth:
     def check_answer(self, call: Call) -> None:
         """Check what a caller was told, at this instant."""
         for promise in self._broken_by(call):
-            self._broke(call.key, promise)
+            self.broke(call.key, promise)
 
     def check_saved(self, saved: JournalCall) -> None:
         """Check what has just been committed."""
@@ -103,7 +103,7 @@ class Truth:
         assert operation is not None
         latest_epoch = self.vendor_side.latest_epoch.get(operation.key, 0)
         if operation.epoch < latest_epoch:
-            self._broke(operation.key, f"is changed in epoch {operation.epoch} of {latest_epoch}")
+            self.broke(operation.key, f"is changed in epoch {operation.epoch} of {latest_epoch}")
         self._note_adopted(operation)
         self._note_yes(operation)
         if saved.is_sending and any(
@@ -112,13 +112,72 @@ class Truth:
         ):
             self._note_survey(operation)
         if operation.state is OperationState.NO_EFFECT and self._may_have(operation.key):
-            self._broke(operation.key, "the journal says NO_EFFECT, and there is a step")
+            self.broke(operation.key, "the journal says NO_EFFECT, and there is a step")
+
+    def check_applied(self, arrived: Arrived) -> None:
+        """Check a write that has just been applied."""
+        if arrived.sender is None:
+            return
+        key = arrived.sender.key
+        steps = self.live(key)
+        if arrived.made and len(steps) > 1:
+            self.broke(key, f"made {len(steps)} steps: {steps}")
+        for step_id in arrived.removed:
+            maker = self.vendor_side.made_by[step_id].sender
+            if maker is None or maker.key != key:
+                self.broke(key, f"removed step {step_id}, which it did not make")
+
+    def check_arrived(self, arrived: Arrived) -> None:
+        """Check that the intent of a write is committed when its first byte comes."""
+        if arrived.sender is None:
+            return
+        problem = _unannounced(arrived, self.now_seconds())
+        if problem:
+            self.notes.broke(f"{arrived.resource} arrived, and {problem}")
+        if arrived.request.method == "PUT" and self._is_being_removed(arrived.request):
+            self.broke(arrived.sender.key, "writes on after the removal of its step")
+        if arrived.resource in MAKES_STEP:
+            if arrived.sender.is_recovery:
+                self.broke(arrived.sender.key, "recovery sends what makes a step")
+            if self._has_yes(arrived):
+                self.broke(arrived.sender.key, "is sent again after the vendor said yes")
+
+    def check_rows(self, operations: Iterable[Operation]) -> None:
+        """Check what is left in the journal when all is quiet."""
+        owners: dict[tuple[str, str], OperationKey] = {}
+        for operation in operations:
+            key = operation.key
+            for promise in self._broken_by_row(operation):
+                self.broke(key, promise)
+            if operation.step_id is None:
+                continue
+            step = (operation.sequence_id, operation.step_id)
+            if owners.setdefault(step, key) != key:
+                self.broke(key, f"has step {operation.step_id} of {owners[step].request_id}")
+
+    def live(self, key: OperationKey) -> list[str]:
+        """Return the steps of a request that are at the vendor."""
+        return [
+            id_
+            for id_, arrived in self.vendor_side.made_by.items()
+            if arrived.sender is not None
+            and arrived.sender.key == key
+            and id_ in self.vendor_side.vendor.steps
+        ]
+
+    def broke(self, key: OperationKey, promise: str) -> None:
+        """Note a broken promise; apart where the vendor could not be trusted."""
+        if self.is_too_slow(self.wanted[key].sequence_id):
+            self.notes.facts["broken by a vendor that is too slow"] += 1
+            self.notes.event(f"too slow a vendor: {key.request_id}: {promise}")
+        else:
+            self.notes.broke(f"{key.request_id}: {promise}")
 
     def _note_survey(self, operation: Operation) -> None:
         """Note when the steps were read that a step which is about to be sent is not among."""
         read_at_seconds = self.vendor_side.read_at_seconds.get((operation.key, operation.epoch))
         if read_at_seconds is None:
-            self._broke(operation.key, "sends a step with the survey of an earlier owner")
+            self.broke(operation.key, "sends a step with the survey of an earlier owner")
         else:
             self._surveyed_at[operation.key] = read_at_seconds
 
@@ -149,67 +208,9 @@ class Truth:
         ]
         self._adopted[key] = step_id
         if seen:
-            self._broke(key, f"took a person's step {step_id}, and could see its own {seen}")
+            self.broke(key, f"took a person's step {step_id}, and could see its own {seen}")
         if maker.shown_at_seconds < self._surveyed_at[key]:
-            self._broke(key, f"took a person's step {step_id}, which was there before")
-
-    def check_applied(self, arrived: Arrived) -> None:
-        """Check a write that has just been applied."""
-        if arrived.sender is None:
-            return
-        key = arrived.sender.key
-        steps = self.live(key)
-        if arrived.made and len(steps) > 1:
-            self._broke(key, f"made {len(steps)} steps: {steps}")
-        for step_id in arrived.removed:
-            maker = self.vendor_side.made_by[step_id].sender
-            if maker is None or maker.key != key:
-                self._broke(key, f"removed step {step_id}, which it did not make")
-
-    def check_arrived(self, arrived: Arrived) -> None:
-        """Check that the intent of a write is committed when its first byte comes."""
-        if arrived.sender is None:
-            return
-        problem = _unannounced(arrived, self.now_seconds())
-        if problem:
-            self.notes.broke(f"{arrived.resource} arrived, and {problem}")
-        if arrived.request.method == "PUT" and self._is_being_removed(arrived.request):
-            self._broke(arrived.sender.key, "writes on after the removal of its step")
-        if arrived.resource in MAKES_STEP:
-            if arrived.sender.is_recovery:
-                self._broke(arrived.sender.key, "recovery sends what makes a step")
-            if self._has_yes(arrived):
-                self._broke(arrived.sender.key, "is sent again after the vendor said yes")
-
-    def check_rows(self, operations: Iterable[Operation]) -> None:
-        """Check what is left in the journal when all is quiet."""
-        owners: dict[tuple[str, str], OperationKey] = {}
-        for operation in operations:
-            key = operation.key
-            for promise in self._broken_by_row(operation):
-                self._broke(key, promise)
-            if operation.step_id is None:
-                continue
-            step = (operation.sequence_id, operation.step_id)
-            if owners.setdefault(step, key) != key:
-                self._broke(key, f"has step {operation.step_id} of {owners[step].request_id}")
-
-    def live(self, key: OperationKey) -> list[str]:
-        """Return the steps of a request that are at the vendor."""
-        return [
-            id_
-            for id_, arrived in self.vendor_side.made_by.items()
-            if arrived.sender is not None
-            and arrived.sender.key == key
-            and id_ in self.vendor_side.vendor.steps
-        ]
-
-    def _broke(self, key: OperationKey, promise: str) -> None:
-        if self.is_too_slow(self.wanted[key].sequence_id):
-            self.notes.facts["broken by a vendor that is too slow"] += 1
-            self.notes.event(f"too slow a vendor: {key.request_id}: {promise}")
-        else:
-            self.notes.broke(f"{key.request_id}: {promise}")
+            self.broke(key, f"took a person's step {step_id}, which was there before")
 
     def _broken_by(self, call: Call) -> Iterator[str]:
         match call.end:

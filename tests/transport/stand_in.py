@@ -162,7 +162,12 @@ class Api:
 
     channel: grpc.aio.Channel
     application: StandIn
-    log: list[EventDict]
+    _captured: list[EventDict]
+
+    @property
+    def log(self) -> list[EventDict]:
+        """The lines on calls; a service that other tests share may log beside them."""
+        return [event for event in self._captured if event["event"] == "rpc"]
 
     async def create(
         self,
