@@ -26,7 +26,7 @@ time that it is trusted with may pass between the commit of SENT and the first b
 
 IDLE_CALLS: Final = frozenset({"due", "forget", "renew"})
 IDLE_SHARE: Final = 0.1
-ACCEPTED_AND_DROPPED_SHARE: Final = 0.05
+ACCEPTED_AND_DROPPED_SHARE: Final = 0.15
 """How often the vendor says yes and does nothing."""
 
 LOST_SHARE: Final = 0.4

@@ -50,9 +50,6 @@ class Arrived:
     is_yes_committed: bool = False
     """Whether the sender has committed something since."""
 
-    is_turned_away: bool = False
-    """Whether it was refused for its credential."""
-
     applied_at_seconds: float | None = None
     """When it is applied; later than now while it is pending, None for never."""
 
@@ -115,7 +112,6 @@ class VendorSide:
         self.arrived.append(arrived)
         self.on_arrived(arrived)
         if refusal is not None:
-            arrived.is_turned_away = True
             return refusal
         delay_seconds = exchange.applied_after_seconds
         if delay_seconds is None:
