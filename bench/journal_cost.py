@@ -37,7 +37,7 @@ from service.stores.postgres_migrations import migrate
 from tests.postgres_server import PostgresServer
 
 ROUNDS = 15
-REQUESTS_PER_ROUND = {1: 15, 16: 160, 64: 448}
+REQUESTS_PER_ROUND = {1: 100, 16: 480, 64: 640}
 """By the number of callers."""
 
 WARM_UP_REQUESTS = 300
@@ -78,6 +78,7 @@ class Costs:
 
 async def main() -> None:
     """Measure, and print."""
+    processes.leave_a_core_to_the_server()
     async with AsyncExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-")))
         database = stack.enter_context(closing(PostgresServer()))

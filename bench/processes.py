@@ -12,6 +12,9 @@ from pathlib import Path
 START_SECONDS_MAX = 30
 STOP_SECONDS_MAX = 30
 
+SERVER_CORE, *OTHER_CORES = sorted(os.sched_getaffinity(0))
+"""One is the server's alone, so that neither its callers nor the vendor take of its time."""
+
 
 @asynccontextmanager
 async def vendor() -> AsyncIterator[int]:
@@ -43,6 +46,7 @@ async def server(
             stdout=log,
             stderr=log,
         )
+    os.sched_setaffinity(process.pid, {SERVER_CORE})
     try:
         yield process.pid, await _port(process, log_path)
     finally:
@@ -65,6 +69,11 @@ async def _port(process: asyncio.subprocess.Process, log_path: Path) -> int:
 
 def _text(path: Path) -> str:
     return path.read_text()
+
+
+def leave_a_core_to_the_server() -> None:
+    """Keep this process, and what it starts but a server, off the server's processor."""
+    os.sched_setaffinity(0, OTHER_CORES)
 
 
 def cpu_seconds(process_id: int) -> float:

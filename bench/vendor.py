@@ -1,4 +1,4 @@
-"""A stand-in of Outreach that costs little: it knows nothing and says yes after a fixed time.
+"""A stand-in of Outreach that costs little: it knows nothing and says yes at once.
 
 `python -m bench.vendor` prints the port that it listens at, and ends with its standard input.
 """
@@ -9,16 +9,13 @@ import sys
 
 from aiohttp import web
 
-ANSWER_SECONDS = 0.05
-"""Real ones take longer. While the service waits, it has time for other calls."""
-
 _MEDIA_TYPE = "application/vnd.api+json"
 _step_ids = itertools.count(1)
 
 
 async def _sequence(request: web.Request) -> web.Response:
     sequence_id = int(request.match_info["sequence_id"])
-    return await _answer(
+    return _answer(
         200,
         {
             "type": "sequence",
@@ -29,16 +26,15 @@ async def _sequence(request: web.Request) -> web.Response:
 
 
 async def _steps(_: web.Request) -> web.Response:
-    return await _answer(200, [])
+    return _answer(200, [])
 
 
 async def _new_step(request: web.Request) -> web.Response:
     body = await request.json()
-    return await _answer(201, {**body["data"], "id": next(_step_ids)})
+    return _answer(201, {**body["data"], "id": next(_step_ids)})
 
 
-async def _answer(status: int, data: object) -> web.Response:
-    await asyncio.sleep(ANSWER_SECONDS)
+def _answer(status: int, data: object) -> web.Response:
     return web.json_response({"data": data}, status=status, content_type=_MEDIA_TYPE)
 
 

@@ -10,7 +10,7 @@ import structlog
 from service.bootstrap import running_service
 from service.commands import connections, keys, migrate, operations
 from service.settings import Settings, SettingsError
-from service.stores.sqlite_database import DatabaseUnusable
+from service.stores.store_failure import DatabaseUnusable
 from service.transport.log_setup import configure_logging
 from service.transport.server import ListenError, StopTimes, serve_until_stopped, stop_signals
 

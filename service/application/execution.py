@@ -307,27 +307,27 @@ class Execution:
         if undo.target is Target.TEMPLATE or exchange.meaning is Meaning.DONE:
             # A template that stays is in no sequence: "nothing was written" holds all the same.
             return _Ended(OperationState.NO_EFFECT, failure)
-        if exchange.status == NOT_FOUND and (
+        is_undone: bool | None = False
+        if exchange.status == NOT_FOUND or may_be_gone:
             # The status alone could also mean that there is no such call.
-            may_be_gone or await self._reconciliation.is_undone(undo)
-        ):
+            is_undone = await self._reconciliation.is_undone(undo)
+        if is_undone:
             return _Ended(OperationState.NO_EFFECT, failure)
         is_refused = self._operation.call(UNDO).state is CallState.REFUSED
-        if exchange.was_lost or (may_be_gone and not is_refused):
-            # That it is not shown now proves nothing: it may be so new that it is not shown yet.
+        if is_undone is None or (not is_refused and (exchange.was_lost or may_be_gone)):
             return _Ended(OperationState.IN_DOUBT, self._not_known(undo))
         self._entry.note_undo(None)
         return self._incomplete(index, failure)
 
     async def _resume_undo(self, undo: OperationCall) -> Exception:
         """Go on removing: a removal that may have been applied never turns back."""
-        is_settled = self._entry.settles_in_seconds == 0
         is_template = undo.write.target is Target.TEMPLATE
-        if is_template or (is_settled and await self._reconciliation.is_undone(undo.write)):
+        is_undone = is_template or await self._reconciliation.is_undone(undo.write)
+        if is_undone is None:
+            return _Ended(OperationState.IN_DOUBT, self._not_known(undo.write))
+        if is_undone:
             self._entry.note_plan((), ())
             return Absent()
-        if not is_settled:
-            return _Ended(OperationState.IN_DOUBT, self._not_known(undo.write))
         failure = provider_failure.unavailable(self._provider, "the step is being removed")
         return await self._undo(undo.write, len(self._operation.calls) - 1, failure)
 

@@ -61,7 +61,16 @@ class JournalEntry:
         At 0, a look that starts now proves that there is nothing. A store whose clock went back
         before that write counts it as just made.
         """
-        sent_at_epoch_ms = self.operation.sent_at_epoch_ms
+        return self._settles_in_seconds(self.operation.sent_at_epoch_ms)
+
+    @property
+    def step_settles_in_seconds(self) -> float:
+        """Until the step itself must have appeared, whatever was sent after it."""
+        calls = self.operation.calls
+        step = next(call for call in calls if call.write.target is Target.STEP)
+        return self._settles_in_seconds(step.sent_at_epoch_ms)
+
+    def _settles_in_seconds(self, sent_at_epoch_ms: int | None) -> float:
         if sent_at_epoch_ms is None:
             return 0.0
         at_commit_seconds = max(self._now_epoch_ms - sent_at_epoch_ms, 0) / 1000

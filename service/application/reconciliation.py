@@ -95,10 +95,15 @@ class Reconciliation:
         """Whether our own step is gone, as far as that can be known already."""
         if self._entry.settles_in_seconds > 0:
             return False
-        return await self._shows_none(self._step_write)
+        return await self._shows_none(self._step_write) is True
 
-    async def is_undone(self, undo: Write) -> bool:
-        """Whether the step that a removal was for is not shown any more."""
+    async def is_undone(self, undo: Write) -> bool | None:
+        """Whether the step that a removal was for is gone; None when that cannot be known now.
+
+        A step that is not shown may still be too new for it.
+        """
+        if self._entry.step_settles_in_seconds > 0:
+            return None
         return await self._shows_none(undo)
 
     async def equal_steps(self) -> frozenset[str]:
@@ -135,14 +140,15 @@ class Reconciliation:
             call.write for call in self._operation.calls if call.write.target is Target.STEP
         )
 
-    async def _shows_none(self, write: Write) -> bool:
+    async def _shows_none(self, write: Write) -> bool | None:
+        """Whether the provider shows nothing of ours; None when it cannot be read now."""
         operation = self._operation
         try:
             found = await self._provider.look(
                 self._session, bind(write, operation.ids), operation.snapshot, operation.ids
             )
         except ServiceError:
-            return False
+            return None
         return not found
 
     async def _candidates(self, write: Write) -> tuple[Candidate, ...] | None:

@@ -33,7 +33,7 @@ from service.providers.oauth import OAuthTokenEndpoint
 from service.providers.provider_http import ProviderHttp
 from service.settings import Settings
 from service.stores.connection_rows import ConnectionSummary
-from service.stores.sqlite_database import DatabaseUnusable
+from service.stores.store_failure import DatabaseUnusable
 
 if TYPE_CHECKING:
     from argparse import _SubParsersAction

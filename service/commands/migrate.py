@@ -11,7 +11,8 @@ from service.commands.output import EXIT_DONE, EXIT_NOT_DONE, failed, print_line
 from service.domain.connection import Secret
 from service.settings import PostgresUrl, Settings, SqliteFile
 from service.stores.postgres_driver import require_driver
-from service.stores.sqlite_database import DatabaseUnusable, SqliteDatabase
+from service.stores.sqlite_database import SqliteDatabase
+from service.stores.store_failure import DatabaseUnusable
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, _SubParsersAction

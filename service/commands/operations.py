@@ -31,7 +31,7 @@ from service.domain.operation import Operation, OperationCall, OperationState
 from service.domain.plan import path_of
 from service.domain.step import ConnectionKey, Ids, ProviderName
 from service.settings import Settings
-from service.stores.sqlite_database import DatabaseUnusable
+from service.stores.store_failure import DatabaseUnusable
 
 if TYPE_CHECKING:
     from argparse import _SubParsersAction

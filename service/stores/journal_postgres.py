@@ -27,15 +27,17 @@ from service.stores.journal_rows import (
     OperationRow,
     answer_to_claim,
     columns,
+    columns_of_new,
     due_at_epoch_ms,
     held_by,
     taken,
     where,
 )
 from service.stores.key_ring import KeyRing
-from service.stores.postgres_connection import PostgresConnection, fetch, store_unavailable
+from service.stores.postgres_connection import PostgresConnection, fetch
 from service.stores.postgres_database import PostgresDatabase
 from service.stores.sql_files import named_queries
+from service.stores.store_failure import store_unavailable
 
 FORGET_ROWS_MAX: Final = 500
 """Deleted in one transaction."""
@@ -46,9 +48,6 @@ CLAIMS_MAX: Final = 10
 _QUERIES: Final = {
     name: text.encode() for name, text in named_queries("postgres", "journal.sql").items()
 }
-_NO_EPOCH: Final = 0
-"""Stands in a new operation until the database gives it one."""
-
 _NO_TIME: Final = 0
 """Stands for the database's time, which it adds by itself."""
 
@@ -70,9 +69,8 @@ class PostgresJournal:
     ) -> Claim:
         """See `Journal.claim`."""
         for _ in range(CLAIMS_MAX):
-            new = Operation(key, sequence_id, _NO_EPOCH)
-            claim = await self._insert(new, fingerprint) or await self._claim_known(
-                new, fingerprint, settle_seconds
+            claim = await self._insert(key, sequence_id, fingerprint) or await self._claim_known(
+                key, sequence_id, fingerprint, settle_seconds
             )
             if claim is not None:
                 return claim
@@ -202,9 +200,11 @@ class PostgresJournal:
         rows = await self._database.fetch(_QUERIES["list"], wanted)
         return tuple(OperationRow(*row).summary(self._key_ring) for row in rows)
 
-    async def _insert(self, operation: Operation, fingerprint: str) -> Claimed | None:
+    async def _insert(
+        self, key: OperationKey, sequence_id: str, fingerprint: str
+    ) -> Claimed | None:
         """Insert a new operation; None when something is in its way."""
-        new = columns(operation, self._key_ring) | {
+        new = columns_of_new(key, sequence_id, self._key_ring) | {
             "fingerprint": fingerprint,
             "due_after_ms": LEASE_MS,
         }
@@ -212,22 +212,22 @@ class PostgresJournal:
         if not rows:
             return None
         ((epoch, now_epoch_ms),) = rows
-        return Claimed(Operation(operation.key, operation.sequence_id, epoch), now_epoch_ms)
+        return Claimed(Operation(key, sequence_id, epoch), now_epoch_ms)
 
     async def _claim_known(
-        self, new: Operation, fingerprint: str, settle_seconds: float
+        self, key: OperationKey, sequence_id: str, fingerprint: str, settle_seconds: float
     ) -> Claim | None:
         """Find out what is in the way of a new operation; None when it has gone meanwhile."""
         try:
             async with self._database.transaction() as connection:
-                row, now_epoch_ms = await _locked_row(connection, new.key)
+                row, now_epoch_ms = await _locked_row(connection, key)
                 if row is not None:
                     answer = answer_to_claim(row, fingerprint, now_epoch_ms, self._key_ring)
                     if answer is not None:
                         return answer
-                held = await _other_holder(connection, new.key, new.sequence_id)
+                held = await _other_holder(connection, key, sequence_id)
                 if held is not None:
-                    return held_by(held, new.key.connection, now_epoch_ms, settle_seconds)
+                    return held_by(held, key.connection, now_epoch_ms, settle_seconds)
                 return None if row is None else await self._take(connection, row)
         except UniqueViolation:  # Another operation got the sequence in between.
             return None

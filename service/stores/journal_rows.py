@@ -23,6 +23,9 @@ from service.stores.key_ring import KeyRing, Place, SecretUnreadable
 from service.stores.operation_document import document_of, facts_in
 
 MS_PER_SECOND: Final = 1000
+NOTHING_KNOWN: Final = b""
+"""The document of an operation that has only been claimed: there is nothing to encrypt."""
+
 LEASE_MS: Final = round(LEASE_SECONDS * MS_PER_SECOND)
 
 _log = structlog.get_logger()
@@ -74,7 +77,7 @@ class OperationRow:
             epoch=self.epoch,
             state=OperationState(self.state),
             sent_at_epoch_ms=self.sent_at_epoch_ms,
-            **facts_in(self._decrypted(key_ring)),
+            **(facts_in(self._decrypted(key_ring)) if self.document != NOTHING_KNOWN else {}),
         )
         assert (operation.step_id, operation.holds_sequence) == (self.step_id, self.holds_sequence)
         return _with_time_sent(operation)
@@ -123,6 +126,16 @@ def where(key: OperationKey) -> dict[str, object]:
         "customer_id": key.connection.customer_id,
         "provider": key.connection.provider.value,
         "request_id": key.request_id,
+    }
+
+
+def columns_of_new(key: OperationKey, sequence_id: str, key_ring: KeyRing) -> dict[str, object]:
+    """Return what the row of a new operation says, but for what the store adds."""
+    return {
+        **where(key),
+        "sequence_id": sequence_id,
+        "key_id": key_ring.current.id,
+        "document": NOTHING_KNOWN,
     }
 
 

@@ -22,6 +22,7 @@ from service.stores.journal_rows import (
     OperationRow,
     answer_to_claim,
     columns,
+    columns_of_new,
     due_at_epoch_ms,
     held_by,
     taken,
@@ -35,8 +36,6 @@ FORGET_ROWS_MAX: Final = 500
 """Deleted at once; the event loop stands still meanwhile."""
 
 _QUERIES: Final = named_queries("sqlite", "journal.sql")
-_NO_EPOCH: Final = 0
-"""Stands in a new operation until the database gives it one."""
 
 
 class SqliteJournal:
@@ -62,8 +61,8 @@ class SqliteJournal:
 
         def claim(connection: sqlite3.Connection) -> Claim:
             now_epoch_ms = self._now_epoch_ms()
-            new = Operation(key, sequence_id, _NO_EPOCH)
-            epoch = self._insert(connection, new, fingerprint, now_epoch_ms)
+            new = columns_of_new(key, sequence_id, self._key_ring)
+            epoch = _insert(connection, new | {"fingerprint": fingerprint}, now_epoch_ms)
             if epoch is not None:
                 return Claimed(Operation(key, sequence_id, epoch), now_epoch_ms)
             row = _row(connection, key)
@@ -248,26 +247,6 @@ class SqliteJournal:
 
         return await self._database.run(read)
 
-    def _insert(
-        self,
-        connection: sqlite3.Connection,
-        operation: Operation,
-        fingerprint: str,
-        now_epoch_ms: int,
-    ) -> int | None:
-        """Insert a new operation; return its epoch, or None when something is in its way."""
-        new = columns(operation, self._key_ring) | {
-            "fingerprint": fingerprint,
-            "due_at_epoch_ms": due_at_epoch_ms(operation, now_epoch_ms, None),
-            "now_epoch_ms": now_epoch_ms,
-        }
-        inserted = connection.execute(_QUERIES["insert"], new).fetchone()
-        if inserted is None:
-            return None
-        epoch = _next_epoch(connection)
-        assert (epoch,) == inserted
-        return epoch
-
     def _take(
         self, connection: sqlite3.Connection, row: OperationRow, now_epoch_ms: int
     ) -> Claimed:
@@ -292,6 +271,19 @@ class SqliteJournal:
 def _row(connection: sqlite3.Connection, key: OperationKey) -> OperationRow | None:
     row = connection.execute(_QUERIES["read"], where(key)).fetchone()
     return None if row is None else OperationRow(*row)
+
+
+def _insert(
+    connection: sqlite3.Connection, new: dict[str, object], now_epoch_ms: int
+) -> int | None:
+    """Insert a new operation; return its epoch, or None when something is in its way."""
+    times = {"lease_until_epoch_ms": now_epoch_ms + LEASE_MS, "now_epoch_ms": now_epoch_ms}
+    inserted = connection.execute(_QUERIES["insert"], new | times).fetchone()
+    if inserted is None:
+        return None
+    epoch = _next_epoch(connection)
+    assert (epoch,) == inserted
+    return epoch
 
 
 def _other_holder(

@@ -16,8 +16,7 @@ import psycopg
 import structlog
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
-from service.domain.errors import Reason, ServiceError
-from service.stores.sqlite_database import RETRY_AFTER_SECONDS, DatabaseUnusable
+from service.stores.store_failure import DatabaseUnusable, store_unavailable
 
 CONNECT_SECONDS_MAX: Final = 2
 """How long making a connection may take; the driver takes no less."""
@@ -108,15 +107,6 @@ def unusable_reported() -> Iterator[None]:
         yield
     except psycopg.Error as error:
         raise DatabaseUnusable(f"cannot use the PostgreSQL database: {_sentence(error)}") from error
-
-
-def store_unavailable() -> ServiceError:
-    """Return what a caller is told when the store cannot be used at the moment."""
-    return ServiceError(
-        Reason.STORE_UNAVAILABLE,
-        "The service cannot reach its store at the moment.",
-        retry_after_seconds=RETRY_AFTER_SECONDS,
-    )
 
 
 def connection_text(url: str, **server_settings: object) -> str:

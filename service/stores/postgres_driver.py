@@ -1,6 +1,6 @@
 """Whether PostgreSQL's driver is installed: it is an extra, and imported only where it is used."""
 
-from service.stores.sqlite_database import DatabaseUnusable
+from service.stores.store_failure import DatabaseUnusable
 
 
 def require_driver() -> None:

@@ -22,8 +22,8 @@ from service.stores.postgres_connection import (
     fetch,
     hanging_up_on_silence,
     is_closing,
-    store_unavailable,
 )
+from service.stores.store_failure import store_unavailable
 
 WAIT_SECONDS_MAX: Final = 30.0
 """How long a lock is waited for; longer than a refresh of a token takes."""

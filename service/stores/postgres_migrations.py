@@ -27,7 +27,7 @@ from service.stores.postgres_connection import (
     unusable_reported,
 )
 from service.stores.sql_files import Migration, migrations
-from service.stores.sqlite_database import DatabaseUnusable
+from service.stores.store_failure import DatabaseUnusable
 
 KNOWN: Final = migrations("postgres")
 

@@ -12,18 +12,17 @@ import fcntl
 import os
 import sqlite3
 import time
-from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Self, TypeAlias, TypeVar
 
 import structlog
 
-from service.domain.errors import Reason, ServiceError
+from service.stores.groups import Groups, Member
 from service.stores.sql_files import migrations
+from service.stores.store_failure import DatabaseUnusable, store_unavailable
 
 BUSY_SECONDS_MAX: Final = 5.0
 """How long a transaction waits for that of another process."""
@@ -31,19 +30,11 @@ BUSY_SECONDS_MAX: Final = 5.0
 BUSY_PAUSE_SECONDS: Final = 0.003
 """Between two tries to begin one."""
 
-COMPANY_SECONDS: Final = 0.001
-"""How long a group waits for more members, when the last one had more than one."""
-
-GROUP_WORKS_MAX: Final = 64
-"""More members wait for the next group, so that others have their turn on the event loop."""
-
-RETRY_AFTER_SECONDS: Final = 5.0
-"""What a caller is told to wait when the store failed."""
-
 _DIALECT: Final = "sqlite"
 _SWITCH_PAUSE_SECONDS: Final = 0.01
 
 _T = TypeVar("_T")
+_Work: TypeAlias = Callable[[sqlite3.Connection], Any]
 _log = structlog.get_logger()
 
 Commit: TypeAlias = Callable[[Callable[[], None]], Awaitable[None]]
@@ -51,35 +42,12 @@ Commit: TypeAlias = Callable[[Callable[[], None]], Awaitable[None]]
 here too."""
 
 
-class DatabaseUnusable(Exception):  # noqa: N818 - the class's name reads as the sentence it stands for
-    """The file cannot be opened; the message tells an operator which one and why."""
-
-
-@dataclass(slots=True)
-class _Member:
-    """One piece of work of a group."""
-
-    work: Callable[[sqlite3.Connection], Any]
-    answer: asyncio.Future[Any]
-    result: Any = None
-    error: Exception | None = None
-
-    def tell(self) -> None:
-        """Wake who waits, unless it has left."""
-        if self.answer.done():
-            return
-        if self.error is None:
-            self.answer.set_result(self.result)
-        else:
-            self.answer.set_exception(self.error)
-
-
 class SqliteDatabase:
     """A database file with one connection; all that is done there is done in groups.
 
-    The members of a group share a transaction, in the order they came. Each is undone alone when it
-    fails. What one of them wrote the next one reads, and none is answered before the COMMIT: not
-    even who only reads, since what it read might not last.
+    The members of a group share a transaction, in the order they came: what one of them wrote the
+    next one reads. None is answered before the COMMIT, not even who only reads, since what it read
+    might not last. When one of them fails, all is undone, and each is done alone.
     """
 
     def __init__(
@@ -95,9 +63,7 @@ class SqliteDatabase:
         self._connection = connection
         self._commit = commit
         self._end_commits = end_commits
-        self._waiting: deque[_Member] = deque()
-        self._writer: asyncio.Task[None] | None = None
-        self._has_company = False
+        self._groups: Groups[_Work] = Groups(self._do_group)
 
     @classmethod
     async def open(cls, path: Path) -> Self:
@@ -122,54 +88,51 @@ class SqliteDatabase:
     async def run(self, work: Callable[[sqlite3.Connection], _T]) -> _T:
         """Run `work` on the event loop, as a member of the next group; return what it returned.
 
-        It is durable then. `work` may only use the connection it is given, before it returns. Who
-        is cancelled while waiting does not know whether it was done.
+        It is durable then. `work` may only use the connection it is given, before it returns; it
+        is run again when another member of its group failed. Who is cancelled while waiting does
+        not know whether it was done.
 
         Raises:
             ServiceError: STORE_UNAVAILABLE, with SQLite's error as its cause; when a COMMIT failed,
                 it may have been done.
             Exception: What `work` raised; nothing of it was done.
         """
-        answer: asyncio.Future[_T] = asyncio.get_running_loop().create_future()
-        self._waiting.append(_Member(work, answer))
-        if self._writer is None:
-            self._writer = asyncio.create_task(self._run_groups())
-        return await answer
+        try:
+            result: _T = await self._groups.do(work)
+        except sqlite3.Error as error:
+            raise store_unavailable() from error
+        return result
 
     async def aclose(self) -> None:
         """Finish what was asked for, then close the file."""
-        while self._writer is not None:
-            await asyncio.wait({self._writer})
+        await self._groups.aclose()
         await self._commit(self._connection.close)
         self._end_commits()
 
-    async def _run_groups(self) -> None:
+    async def _do_group(self, members: Sequence[Member[_Work]]) -> None:
+        await self._begin()
         try:
-            while self._waiting:
-                await self._run_group()
-        finally:
-            self._writer = None
-
-    async def _run_group(self) -> None:
-        if self._has_company or len(self._waiting) > 1:
-            await asyncio.sleep(COMPANY_SECONDS)
-        try:
-            await self._begin()
-        except sqlite3.Error as error:
-            _fail(self._taken(len(self._waiting)), error)
-            return
-        members = self._taken(GROUP_WORKS_MAX)
-        self._has_company = len(members) > 1
-        try:
-            for member in members:
-                self._run_member(member)
-            await self._commit(self._connection.commit)
-        except Exception as error:  # noqa: BLE001 - whatever it is, no member counts as done
+            results = [member.work(self._connection) for member in members]
+        except Exception as error:  # noqa: BLE001 - whatever it is, who asked for it is told
             self._connection.rollback()  # Of nothing, where SQLite has done so by itself.
-            _fail(members, error)
+            if len(members) == 1:
+                _log_failure(error)
+                members[0].tell_failure(error)
+                return
+            for member in members:
+                await self._do_group((member,))
             return
-        for member in members:
-            member.tell()
+        await self._committed()
+        for member, result in zip(members, results, strict=True):
+            member.tell(result)
+
+    async def _committed(self) -> None:
+        try:
+            await self._commit(self._connection.commit)
+        except BaseException as error:
+            _log_failure(error)
+            self._connection.rollback()
+            raise
 
     async def _begin(self) -> None:
         """Begin a transaction; while another process has one, the event loop goes on."""
@@ -180,60 +143,17 @@ class SqliteDatabase:
                 self._connection.execute("BEGIN IMMEDIATE")
             except sqlite3.OperationalError as error:
                 if not _is_busy(error) or loop.time() > give_up_at_seconds:
+                    _log_failure(error)
                     raise
                 await asyncio.sleep(BUSY_PAUSE_SECONDS)
             else:
                 return
 
-    def _taken(self, count_max: int) -> tuple[_Member, ...]:
-        """Take the next members off the queue; for those who left meanwhile nothing is done."""
-        count = min(len(self._waiting), count_max)
-        taken = [self._waiting.popleft() for _ in range(count)]
-        return tuple(member for member in taken if not member.answer.done())
 
-    def _run_member(self, member: _Member) -> None:
-        """Do one member's work; when it fails, undo it alone.
-
-        Raises:
-            Exception: what it failed with, when SQLite has undone the whole transaction, as it may
-                when the disk is full.
-        """
-        self._connection.execute("SAVEPOINT member")
-        try:
-            member.result = member.work(self._connection)
-        except Exception as error:
-            if not self._connection.in_transaction:
-                raise
-            self._connection.execute("ROLLBACK TO member")
-            member.error = error
-            if isinstance(error, sqlite3.Error):
-                _log_failure(error)
-                member.error = _store_unavailable(error)
-        self._connection.execute("RELEASE member")
-
-
-def _fail(members: Sequence[_Member], cause: Exception) -> None:
-    """Tell all of a group that what they did is not known to be kept."""
-    _log_failure(cause)
-    for member in members:
-        member.error = member.error or _store_unavailable(cause)
-        member.tell()
-
-
-def _log_failure(error: Exception) -> None:
-    code = getattr(error, "sqlite_errorname", type(error).__name__)
-    _log.error("store_failed", code=code, error=str(error))
-
-
-def _store_unavailable(cause: Exception) -> ServiceError:
-    """Return what a caller is told; each is told by an exception of its own."""
-    failure = ServiceError(
-        Reason.STORE_UNAVAILABLE,
-        "The service cannot reach its store at the moment.",
-        retry_after_seconds=RETRY_AFTER_SECONDS,
-    )
-    failure.__cause__ = cause
-    return failure
+def _log_failure(error: BaseException) -> None:
+    if isinstance(error, sqlite3.Error):  # Else it is an answer, such as that a row is another's.
+        code = getattr(error, "sqlite_errorname", type(error).__name__)
+        _log.error("store_failed", code=code, error=str(error))
 
 
 class ServingLock:

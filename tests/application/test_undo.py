@@ -36,7 +36,8 @@ async def _end_of(world: World, plan: PlanKind) -> tuple[Outcome, list[str]]:
 
 UNDO_ENDS = {
     "works": ([], "PROVIDER_REJECTED"),
-    "404": ([Happening(answer(404), applied_after_seconds=0)], "PROVIDER_REJECTED"),
+    "404, done": ([Happening(answer(404), applied_after_seconds=0)], "OUTCOME_UNKNOWN"),
+    "404, not done": ([Happening(answer(404))], "OUTCOME_UNKNOWN"),
     "204": ([Happening(answer(204), applied_after_seconds=0)], "PROVIDER_REJECTED"),
     "401": ([UNAUTHENTICATED], "PROVIDER_REJECTED"),
     "401 twice": ([UNAUTHENTICATED] * 2, "STEP_INCOMPLETE"),
@@ -46,7 +47,7 @@ UNDO_ENDS = {
     "429 long": ([_turned_away(600)], "STEP_INCOMPLETE"),
     "not sent twice": ([NOT_SENT] * 2, "PROVIDER_REJECTED"),
     "never sent": ([NOT_SENT] * 3, "STEP_INCOMPLETE"),
-    "lost, done": ([LOST_DONE], "PROVIDER_REJECTED"),
+    "lost, done": ([LOST_DONE], "OUTCOME_UNKNOWN"),
     "lost, not done": ([LOST_NEVER_DONE], "PROVIDER_REJECTED"),
     "always lost, done": ([LOST_DONE] * 4, "OUTCOME_UNKNOWN"),
     "always lost, done soon": ([LOST_DONE_SOON, *[LOST_NEVER_DONE] * 3], "OUTCOME_UNKNOWN"),

@@ -11,9 +11,10 @@ import pytest
 from structlog.testing import capture_logs
 
 from service.domain.errors import Reason, ServiceError
-from service.stores import sqlite_database
+from service.stores import sqlite_database, store_failure
 from service.stores.sql_files import migrations
-from service.stores.sqlite_database import DatabaseUnusable, ServingLock, SqliteDatabase
+from service.stores.sqlite_database import ServingLock, SqliteDatabase
+from service.stores.store_failure import DatabaseUnusable
 
 
 def _mode(path: Path) -> int:
@@ -215,7 +216,7 @@ async def test_a_file_that_stays_locked_is_said_so(
     other.close()
     await database.aclose()
     assert caught.value.reason is Reason.STORE_UNAVAILABLE
-    assert caught.value.retry_after_seconds == sqlite_database.RETRY_AFTER_SECONDS
+    assert caught.value.retry_after_seconds == store_failure.RETRY_AFTER_SECONDS
     assert str(caught.value.__cause__) == "database is locked"
     assert events == [
         {

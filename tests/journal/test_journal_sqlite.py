@@ -120,8 +120,8 @@ async def test_j17_a_process_that_starts_after_the_clock_went_back_waits_for_nob
 async def test_keys_are_rotated_by_putting_a_new_one_first(store: SqliteStore) -> None:
     old, new = {"k1": KEY_1}, {"k2": KEY_2}
     rotated = SqliteJournal(store.database, KeyRing(new | old), store.clock)
-    await claimed(store.journal, key())
-    await claimed(rotated, key("r-2"), "s-2")
+    await sending(store.journal, await claimed(store.journal, key()))
+    await sending(rotated, await claimed(rotated, key("r-2"), "s-2"))
     only_new = SqliteJournal(store.database, KeyRing(new), store.clock)
     assert await only_new.find(key("r-2")) is not None
     with pytest.raises(ServiceError, match="INTERNAL"):

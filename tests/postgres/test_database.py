@@ -10,7 +10,7 @@ from structlog.testing import capture_logs
 from service.domain.errors import ServiceError
 from service.stores.postgres_connection import fetch
 from service.stores.postgres_database import CONNECTIONS_MAX, PostgresDatabase
-from service.stores.sqlite_database import DatabaseUnusable
+from service.stores.store_failure import DatabaseUnusable
 from tests.postgres.conftest import Opening, cause_of
 from tests.postgres_server import PostgresServer, shared_server
 

@@ -8,8 +8,8 @@ import pytest
 from structlog.testing import capture_logs
 
 from service.stores import postgres_connection
+from service.stores.groups import MEMBERS_MAX
 from service.stores.postgres_database import PostgresDatabase
-from service.stores.postgres_groups import MEMBERS_MAX
 from tests.postgres.conftest import Opening, cause_of
 from tests.postgres_server import PostgresServer
 

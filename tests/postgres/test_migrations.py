@@ -10,7 +10,7 @@ from service.stores.postgres_connection import fetch
 from service.stores.postgres_database import PostgresDatabase
 from service.stores.postgres_migrations import KNOWN, migrate
 from service.stores.sql_files import Migration
-from service.stores.sqlite_database import DatabaseUnusable
+from service.stores.store_failure import DatabaseUnusable
 from tests.postgres.conftest import Opening
 from tests.postgres_server import shared_server
 

@@ -3,7 +3,7 @@
 import asyncio
 import itertools
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 
 from service.domain.operation import OperationState
 from service.domain.plan import Target
@@ -12,7 +12,7 @@ from tests.postgres_server import PostgresServer
 from tests.replicas import promises
 from tests.replicas.request import OK, Pick, Request, counts, marked_request
 from tests.replicas.stage import Stage, connect, operations
-from tests.service.test_concurrency import VENDORS, sequence_ids
+from tests.service.test_concurrency import sequence_ids
 from tests.service.vendor_account import VendorAccount
 
 REQUESTS_BEFORE = 40
@@ -41,12 +41,12 @@ async def database_outage(stage: Stage, server: PostgresServer) -> str:
     url = server.new_schema_url()
     await migrate(url)
     environment = stage.environment(url)
-    accounts = [await stage.account(vendor, REQUESTS) for vendor in VENDORS]
-    slow = {"before_seconds": VENDOR_SECONDS, "after_seconds": VENDOR_SECONDS}
-    for account in accounts:
-        await account.fault(kind="none", method="POST", times=None, **slow)
+    accounts = await stage.slow_accounts(REQUESTS, VENDOR_SECONDS, method="POST")
     await connect(environment, accounts)
-    requests = list(itertools.islice(_new_requests(accounts), REQUESTS))
+    requests = [
+        marked_request(account, sequence_ids(account.vendor, REQUESTS)[number])
+        for number, account in zip(range(REQUESTS), itertools.cycle(accounts), strict=False)
+    ]
     async with stage.replica(environment) as one, stage.replica(environment) as two:
         pick = itertools.cycle((one, two)).__next__
         await _asked_once_each(requests, pick, server)
@@ -59,11 +59,6 @@ async def database_outage(stage: Stage, server: PostgresServer) -> str:
         await asyncio.gather(*(request.settle(pick) for request in requests))
     assert await promises.one_step_each(requests) == REQUESTS
     return f"{first}; settled by itself in {settled_seconds:.0f} s; then {counts(requests)}"
-
-
-def _new_requests(accounts: list[VendorAccount]) -> Iterator[Request]:
-    for account, number in zip(itertools.cycle(accounts), itertools.count(), strict=False):
-        yield marked_request(account, sequence_ids(account.vendor, REQUESTS)[number])
 
 
 async def _asked_once_each(requests: list[Request], pick: Pick, server: PostgresServer) -> None:

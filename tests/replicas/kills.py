@@ -9,7 +9,7 @@ from contextlib import AsyncExitStack
 from tests.replicas import promises
 from tests.replicas.request import WROTE_NOTHING, Request, counts, marked_request
 from tests.replicas.stage import Replica, Stage, connect, operations
-from tests.service.test_concurrency import VENDORS, sequence_ids
+from tests.service.test_concurrency import sequence_ids
 from tests.service.vendor_account import VendorAccount
 
 SEED = 20_240_817
@@ -17,7 +17,7 @@ ROUNDS = 50
 BOTH_SERVE_SECONDS = (0.0, 0.5)
 """Between two kills; besides, a process takes about a second to start."""
 
-NEW_REQUEST_SECONDS = 0.15
+NEW_REQUEST_SECONDS = 0.1
 """Between two new requests."""
 
 VENDOR_SECONDS = 0.1
@@ -26,7 +26,9 @@ VENDOR_SECONDS = 0.1
 IMPATIENT_SECONDS = (2.15, 2.5)
 """The service writes nothing when less than two are left, and the survey takes some."""
 
-CADENCES = 4000
+CADENCES = 1000
+"""More than there are requests for one: a cadence takes one step."""
+
 SHARED_SEQUENCES = 200
 """So few that some requests come to the sequence of one whose process has died."""
 
@@ -35,10 +37,7 @@ async def kills(stage: Stage, postgres_url: str) -> str:
     """Kill, repeat every request until it is settled, and ask the vendors; return the counts."""
     dice = random.Random(SEED)  # noqa: S311 - no secret
     environment = stage.environment(postgres_url)
-    accounts = [await stage.account(vendor, CADENCES) for vendor in VENDORS]
-    slow = {"before_seconds": VENDOR_SECONDS, "after_seconds": VENDOR_SECONDS}
-    for account in accounts:
-        await account.fault(kind="none", times=None, **slow)
+    accounts = await stage.slow_accounts(CADENCES, VENDOR_SECONDS)
     await connect(environment, accounts)
 
     async with AsyncExitStack() as stack:
@@ -93,7 +92,7 @@ class _Load:
 def _new_requests(accounts: list[VendorAccount], dice: random.Random) -> Iterator[Request]:
     cadences = iter(sequence_ids("salesloft", CADENCES))
     for account in itertools.cycle(accounts):
-        if account.vendor == "salesloft":  # It takes a step only into an empty cadence.
+        if account.vendor == "salesloft":
             yield marked_request(account, next(cadences))
         else:
             shared = sequence_ids(account.vendor, SHARED_SEQUENCES)
@@ -101,9 +100,8 @@ def _new_requests(accounts: list[VendorAccount], dice: random.Random) -> Iterato
 
 
 async def _checked(requests: list[Request], environment: Mapping[str, str]) -> str:
-    assert not await operations(environment, only_unsettled=True)
-    suspected = [each for each in await operations(environment) if each.operation.duplicates]
-    assert not suspected
+    assert await operations(environment, only_unsettled=True) == ()
+    assert not any(each.operation.duplicates for each in await operations(environment))
     steps = await promises.one_step_each(requests)
     given_up = sum(not request.step_ids for request in requests)
     assert steps == len(requests) - given_up

@@ -16,7 +16,7 @@ from service.bootstrap import opened_stores
 from service.settings import Settings
 from tests.service.conftest import Client, client_at, environment_for
 from tests.service.service_process import ServiceProcess, service_process
-from tests.service.test_concurrency import seed
+from tests.service.test_concurrency import VENDORS, seed
 from tests.service.vendor_account import VendorAccount
 
 SETTLE_SECONDS = 3.0
@@ -62,6 +62,19 @@ class Stage:
         answer = await self.control.post("/accounts", json=setup)
         answer.raise_for_status()
         return VendorAccount(vendor, name, answer.json()["credentials"], self.control)
+
+    async def slow_accounts(
+        self, sequences: int, seconds: float, **requests: str
+    ) -> list[VendorAccount]:
+        """Make an account at each vendor; it waits before it applies a request, and afterwards.
+
+        `requests`: which ones, as a fault says it; without, all.
+        """
+        accounts = [await self.account(vendor, sequences) for vendor in VENDORS]
+        slow = {"kind": "none", "before_seconds": seconds, "after_seconds": seconds}
+        for account in accounts:
+            await account.fault(**slow, times=None, **requests)
+        return accounts
 
     def environment(self, database: str, **more: str) -> dict[str, str]:
         """Return the variables that all replicas of one database share."""

@@ -16,6 +16,10 @@ from tests.replicas.frozen_owner import frozen_owner
 from tests.replicas.kills import kills
 from tests.replicas.stage import Stage
 
+FROZEN = "the owner of a lease is frozen"
+CUT_OFF = "the database is killed"
+KILLED = "one of two replicas is killed, 50 times"
+
 
 @pytest.fixture(scope="module")
 async def under_way(
@@ -25,25 +29,18 @@ async def under_way(
     for url in urls:
         await migrate(url)
     tasks = {
-        "a replica is killed, 50 times": asyncio.create_task(kills(stage, urls[0])),
-        "the owner of a lease is frozen": asyncio.create_task(frozen_owner(stage, urls[1])),
-        "the database is killed": asyncio.create_task(database_outage(stage, _breakable_server)),
+        KILLED: asyncio.create_task(kills(stage, urls[0])),
+        FROZEN: asyncio.create_task(frozen_owner(stage, urls[1])),
+        CUT_OFF: asyncio.create_task(database_outage(stage, _breakable_server)),
     }
     yield tasks
     for task in tasks.values():
         task.cancel()
-    await asyncio.wait(tasks.values())
+    await asyncio.gather(*tasks.values(), return_exceptions=True)
     _breakable_server.recover()
 
 
-@pytest.mark.parametrize(
-    "what",
-    [
-        "the owner of a lease is frozen",
-        "the database is killed",
-        "a replica is killed, 50 times",
-    ],
-)
+@pytest.mark.parametrize("what", [FROZEN, CUT_OFF, KILLED])
 async def test_no_step_is_lost_or_doubled_when(
     under_way: Mapping[str, "asyncio.Task[str]"], what: str
 ) -> None:

@@ -12,13 +12,15 @@ from tests.replicas.request import OK, Request, counts, marked_request
 from tests.replicas.stage import Replica, Stage, connect
 from tests.service.programs import ROOT, run
 from tests.service.service_process import run_to_its_end
-from tests.service.test_concurrency import VENDORS, sequence_ids
+from tests.service.test_concurrency import sequence_ids
 from tests.service.vendor_account import VendorAccount
 
 CALLERS = 6
 LOAD_SECONDS = 1.0
-VENDOR_SECONDS = 0.02
-SEQUENCES = 3000
+"""How long the old process serves before the change, and both do after it."""
+
+VENDOR_SECONDS = 0.01
+SEQUENCES = 1500
 """More than there are requests."""
 
 MIGRATIONS = {
@@ -36,9 +38,7 @@ CREATE INDEX CONCURRENTLY IF NOT EXISTS operations_remark ON operations (remark)
 
 
 async def test_no_request_fails(stage: Stage, postgres_url: str, tmp_path: Path) -> None:
-    accounts = [await stage.account(vendor, SEQUENCES) for vendor in VENDORS]
-    for account in accounts:
-        await account.fault(kind="none", before_seconds=VENDOR_SECONDS, times=None)
+    accounts = await stage.slow_accounts(SEQUENCES, VENDOR_SECONDS)
     older = stage.environment(postgres_url)
     newer = older | _next_version(tmp_path)
     await connect(older, accounts)

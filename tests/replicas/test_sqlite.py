@@ -9,7 +9,7 @@ from tests.replicas import promises
 from tests.replicas.request import Request, counts, marked_request
 from tests.replicas.stage import Stage, connect, operations
 from tests.service.service_process import run_to_its_end
-from tests.service.test_concurrency import VENDORS, sequence_ids
+from tests.service.test_concurrency import sequence_ids
 from tests.service.vendor_account import VendorAccount
 from tests.service.vendor_hold import eventually
 
@@ -27,10 +27,7 @@ async def test_the_next_process_takes_over_at_once(stage: Stage, tmp_path: Path)
     """It waits for no lease to run out, since there is nobody who could still have it."""
     environment = stage.environment(str(tmp_path / "engagement.db"))
     count = REQUESTS_EACH * len(KILLED_AT_WRITES)
-    accounts = [await stage.account(vendor, count) for vendor in VENDORS]
-    slow = {"before_seconds": VENDOR_SECONDS, "after_seconds": VENDOR_SECONDS}
-    for account in accounts:
-        await account.fault(kind="none", method="POST", times=None, **slow)
+    accounts = await stage.slow_accounts(count, VENDOR_SECONDS, method="POST")
     await connect(environment, accounts)
     requests = []
     for number, writes in enumerate(KILLED_AT_WRITES):

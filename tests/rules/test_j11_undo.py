@@ -17,6 +17,7 @@ STEP, MESSAGE, DELETE = "POST /emailer_steps", "PUT /emailer_touches", "DELETE /
 PLAN = plans.APOLLO_MESSAGE
 REFUSED = Happening(answer(422))
 LOST = Happening(plans.LOST)
+NOT_FOUND = Happening(answer(404))
 
 
 def _world(*removals: Happening) -> World:
@@ -138,6 +139,47 @@ async def test_j11_a_refused_removal_leaves_the_step_incomplete() -> None:
     again = await world.create(PLAN.step, request_id=REQUEST)
     assert ("OK", outcome.step_id) == (again.says, again.step_id)
     assert world.vendor.messages(again.step_id) == 1
+
+
+@on_virtual_time
+async def test_j11_a_step_that_is_not_found_yet_is_removed_when_it_is_there() -> None:
+    """The step is so new that the provider does not find it for the removal."""
+    world = _world(NOT_FOUND)
+    assert (await world.create(PLAN.step, request_id=REQUEST)).says == "OUTCOME_UNKNOWN"
+    assert len(world.vendor.steps) == 1
+    await asyncio.sleep(SETTLE_SECONDS)
+    await world.recovery.sweep()
+    row = await world.row(REQUEST)
+    assert row is not None
+    assert (row.state, world.vendor.steps) == (OperationState.NO_EFFECT, {})
+    assert world.http.writes == [STEP, MESSAGE, DELETE, DELETE]
+
+
+@on_virtual_time
+async def test_j11_a_step_that_is_not_found_and_shown_all_the_same_is_left() -> None:
+    """Its removal is not to be had at this provider."""
+    world = _world(NOT_FOUND, NOT_FOUND)
+    assert (await world.create(PLAN.step, request_id=REQUEST)).says == "OUTCOME_UNKNOWN"
+    await asyncio.sleep(SETTLE_SECONDS)
+    await world.recovery.sweep()
+    row = await world.row(REQUEST)
+    assert row is not None
+    assert (row.state, len(world.vendor.steps)) == (OperationState.INCOMPLETE, 1)
+
+
+@on_virtual_time
+async def test_j11_a_removal_that_is_refused_when_the_step_is_gone_had_its_effect() -> None:
+    """The first one is applied late, just when the second is refused."""
+    world = World(plans.APOLLO)
+    refused = Happening(answer(403), meanwhile=lambda _: world.vendor.steps.clear())
+    world.http.script = {MESSAGE: [REFUSED], DELETE: [*[LOST] * 4, refused]}
+    assert (await world.create(PLAN.step, request_id=REQUEST)).says == "OUTCOME_UNKNOWN"
+    await asyncio.sleep(SETTLE_SECONDS)
+    await world.recovery.sweep()
+    row = await world.row(REQUEST)
+    assert row is not None
+    assert (row.state, world.vendor.steps) == (OperationState.NO_EFFECT, {})
+    assert world.http.writes.count(DELETE) == 5
 
 
 @on_virtual_time

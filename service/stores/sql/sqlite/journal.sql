@@ -2,13 +2,13 @@
 -- A new operation with the next epoch, unless its key is known or its sequence is held.
 INSERT INTO operations (
     caller, customer_id, provider, request_id, sequence_id, fingerprint,
-    state, epoch, holds_sequence, step_id, due_at_epoch_ms, sent_at_epoch_ms,
+    state, epoch, holds_sequence, due_at_epoch_ms,
     created_at_epoch_ms, updated_at_epoch_ms, key_id, document
 )
 VALUES (
     :caller, :customer_id, :provider, :request_id, :sequence_id, :fingerprint,
-    :state, (SELECT last_epoch + 1 FROM epochs), :holds_sequence, :step_id, :due_at_epoch_ms,
-    :sent_at_epoch_ms, :now_epoch_ms, :now_epoch_ms, :key_id, :document
+    'running', (SELECT last_epoch + 1 FROM epochs), 1, :lease_until_epoch_ms,
+    :now_epoch_ms, :now_epoch_ms, :key_id, :document
 )
 ON CONFLICT DO NOTHING
 RETURNING epoch;
