@@ -231,7 +231,10 @@ class Execution:
     def _note_answer(self, index: int, call: Call, exchange: Exchange) -> None:
         """Take what a 2xx answer says: all that the call should yield, or a part of it."""
         result = self._provider.read_result(call.write, exchange.body or {})
-        self._entry.note_found(result.ids, result.warnings)
+        ids = result.ids
+        if str(ids.get("step_id")) in self._operation.snapshot:
+            ids = {}  # It was there before: whatever the answer says, it is not ours.
+        self._entry.note_found(ids, result.warnings)
         if self._reconciliation.has_all(call.write):
             self._entry.note(index, CallState.DONE, is_uncertain=exchange.was_lost)
         else:

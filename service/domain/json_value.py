@@ -2,21 +2,39 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import TypeAlias
+from typing import Any, Final, TypeAlias
 
 JsonValue: TypeAlias = (
     "Mapping[str, JsonValue] | Sequence[JsonValue] | str | int | float | bool | None"
 )
 JsonObject: TypeAlias = Mapping[str, JsonValue]
 
+JSON_DEPTH_MAX: Final = 64
+"""Objects and lists inside one another, the whole included; no vendor's answer comes near it."""
+
 
 def parse_json_object(raw: bytes) -> JsonObject | None:
-    """Read a JSON object; None for anything else, whatever the bytes are."""
+    """Read a JSON object in UTF-8, of limited depth; None for anything else."""
     try:
-        value = json.loads(raw)
+        # Decoded here, since `json` would also guess other encodings.
+        value = json.loads(raw.decode("utf-8-sig"))
     except (ValueError, RecursionError):
         return None
-    return value if isinstance(value, dict) else None
+    return value if isinstance(value, dict) and not _is_too_deep(value) else None
+
+
+def _is_too_deep(value: JsonObject) -> bool:
+    level: list[Any] = [value]
+    for _ in range(JSON_DEPTH_MAX):
+        level = [
+            inner
+            for outer in level
+            for inner in (outer.values() if isinstance(outer, dict) else outer)
+            if isinstance(inner, dict | list)
+        ]
+        if not level:
+            return False
+    return True
 
 
 def member(value: JsonValue, *path: str | int) -> JsonValue:

@@ -120,7 +120,7 @@ ROWS: dict[str, tuple[Script, Answered | Lost, int]] = {
     "a body that never comes": (say(HALF_A_BODY), Answered(201, b"", TIMED_OUT), 1),
     "another protocol from here on": (
         say(b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: Upgrade\r\n\r\nabc"),
-        Answered(101, b""),
+        NOT_HTTP,
         1,
     ),
     "an error status": (say(answer(503, b"down")), Answered(503, b"down"), 1),

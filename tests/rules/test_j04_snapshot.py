@@ -97,3 +97,15 @@ async def test_j4_a_step_that_comes_back_is_not_taken(*, is_ours: bool) -> None:
     await asyncio.sleep(SETTLE_SECONDS)
     outcome = await world.create(step, request_id=REQUEST)
     assert (outcome.says, outcome.step_id in removed) == ("OK", False)
+
+
+@on_virtual_time
+async def test_j4_an_answer_that_names_a_step_that_was_there_before_is_not_believed() -> None:
+    world = World(plans.OUTREACH)
+    old = await world.create(plans.CALL, customer="bolt")
+    says_old = answer(201, {"data": {"id": int(old.step_id)}})
+    world.http.script[STEP] = [Happening(says_old, applied_after_seconds=0)]
+    outcome = await world.create(plans.CALL, request_id=REQUEST)
+    assert outcome.says == "OK"
+    assert {old.step_id, outcome.step_id} == set(world.vendor.steps)
+    assert outcome.step_id != old.step_id

@@ -6,6 +6,7 @@ What must follow is taken from docs/errors.md and the contract, by what the requ
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import partial
+from http import HTTPStatus
 from typing import Any
 
 from engagement.v1 import sequence_step_pb2 as step_pb2
@@ -438,6 +439,11 @@ def _undo_rows() -> Iterator[Row]:
 
 
 def _undo_step(trouble: Trouble) -> Expected:
+    """What is not found may be too new for it, also when the one before was lost and did it."""
+    if trouble.status == HTTPStatus.NOT_FOUND:
+        return Expected("OUTCOME_UNKNOWN", steps=1)
+    if _is_lost(APOLLO, trouble) and trouble.applied is Applied.AT_ONCE:
+        return Expected("OUTCOME_UNKNOWN", steps=0)
     return Expected("STEP_INCOMPLETE" if _is_refused(APOLLO, trouble) else "PROVIDER_REJECTED")
 
 

@@ -17,6 +17,7 @@ from service.domain.warnings import ProblemType, StepWarning
 from service.providers import vendor_text
 from service.providers.apollo import mapping, requests
 from service.providers.parallel_reads import parallel_reads
+from service.providers.position import read_position
 
 _KINDS = {True: SequenceKind.DATE, False: SequenceKind.INTERVAL, None: SequenceKind.INTERVAL}
 """By `sequence_by_exact_daytime`, which is null in sequences that wait [doc, code]."""
@@ -171,8 +172,7 @@ def _sequence_kind(campaign: JsonObject) -> SequenceKind | None:
 
 
 def _position(step: JsonValue) -> int | None:
-    position = member(step, "position")
-    return position if isinstance(position, int) else None
+    return read_position(member(step, "position"))
 
 
 def _ids_in(campaign: JsonObject, sequence_id: str, step_id: str) -> Ids:
@@ -185,7 +185,8 @@ def _ids_in(campaign: JsonObject, sequence_id: str, step_id: str) -> Ids:
 def _fit(call: Call, campaign: JsonObject, step: JsonValue) -> Fit | None:
     """Compare a new step with what we sent; position is no criterion, since others move it."""
     sent = call.body
-    if member(step, "type") != member(sent, "type"):
+    is_elsewhere = requests.is_elsewhere(step, text(sent, requests.SEQUENCE_ID_KEY))
+    if is_elsewhere or member(step, "type") != member(sent, "type"):
         return None
     same = (
         _wait_seconds(step) == _wait_seconds(sent)

@@ -73,10 +73,22 @@ def delete_step(step_id: int | str) -> Write:
     return Write(Target.STEP, "DELETE", path, None, yields=(), repeatable=True)
 
 
+def is_elsewhere(step: JsonValue, sequence_id: str) -> bool:
+    """Whether a step says that it is of another sequence."""
+    return member(step, SEQUENCE_ID_KEY) not in (None, sequence_id)
+
+
 def created_ids(
     sequence_id: str, step: JsonValue, touch: JsonValue, template: JsonValue = None
 ) -> dict[str, str]:
-    """Return the ids of a step and its touch, as far as they are there; none without the step's."""
+    """Return the ids of a step and its touch, as far as they are there; none without the step's.
+
+    A touch of another step is left out: what is written to it would change that one's message.
+    """
+    if is_elsewhere(step, sequence_id):
+        return {}
+    if text(touch, "emailer_step_id") not in ("", member(step, "id")):
+        touch = template = None
     found = {
         "step_id": member(step, "id"),
         "sequence_id": sequence_id,
@@ -94,8 +106,9 @@ def steps_by_id(campaign: JsonObject | None) -> dict[str, JsonValue] | None:
     A list that is missing is an empty one only in a campaign that counts no steps [code: nullable].
     """
     listed = member(campaign, "emailer_steps")
-    if listed is None and isinstance(member(campaign, "emailer_campaign"), dict):
-        return None if member(campaign, "emailer_campaign", "num_steps") else {}
+    num_steps = member(campaign, "emailer_campaign", "num_steps")
+    if listed is None and num_steps == 0 and not isinstance(num_steps, bool):
+        return {}
     if not isinstance(listed, list):
         return None
     steps = {step_id: step for step in listed if is_id(step_id := member(step, "id"))}

@@ -21,7 +21,7 @@ from service.domain.json_value import (
     text,
 )
 from service.domain.outcome import Candidate, Fit, Refusal, Result
-from service.domain.plan import Call, Plan, Target, Write
+from service.domain.plan import Call, Plan, Target, Write, shown
 from service.domain.provider_call import ProviderAnswer
 from service.domain.step import Ids, ProviderName, StepRequest
 from service.domain.survey import SequenceKind, Survey
@@ -29,8 +29,10 @@ from service.domain.warnings import ProblemType, StepWarning
 from service.providers import vendor_text
 from service.providers.outreach import mapping, requests
 from service.providers.parallel_reads import parallel_reads
+from service.providers.position import read_position
 
 PAGES_MAX = 40
+STEPS_MAX = 50 * PAGES_MAX
 """A list is read up to this many pages of 50; a longer one is refused rather than half known."""
 
 _KINDS = {"interval": SequenceKind.INTERVAL, "date": SequenceKind.DATE}
@@ -80,6 +82,8 @@ class Outreach:
         """See `Provider.read_result`: the new id is `data.id` [spec]."""
         data = member(answer, "data")
         new_id = requests.resource_id(data)
+        if write.target is Target.STEP and requests.is_elsewhere(data, _sequence_id(write)):
+            new_id = None
         ids = dict.fromkeys(write.yields, new_id) if new_id is not None else {}
         if write.target is Target.CONTENT and requests.attribute(data, "enabled") is False:
             return Result(ids, (_NOT_ENABLED,))
@@ -115,8 +119,7 @@ class Outreach:
     ) -> tuple[Candidate, ...]:
         """See `Provider.look`: new steps of the sequence, or the links of our own step."""
         if call.write.target is Target.STEP:
-            sequence_id = _related(call.body, "sequence")
-            steps = await _steps(reader, str(sequence_id))
+            steps = await _steps(reader, str(_related(call.body, "sequence")))
             if "step_id" in ids:
                 own = Candidate(Fit.FITS, {"step_id": ids["step_id"]})
                 return (own,) if str(ids["step_id"]) in steps else ()
@@ -169,6 +172,10 @@ async def _read_list(reader: Reader, path: str, query: Mapping[str, str]) -> dic
                 raise unreadable("Outreach", path)
             resources[str(resource_id)] = resource
         cursor = requests.next_page(page)
+        if cursor is None:
+            raise unreadable("Outreach", path)
+        if len(resources) > STEPS_MAX:
+            break
         if not cursor:
             return resources
         page_query["page[after]"] = cursor
@@ -178,15 +185,15 @@ async def _read_list(reader: Reader, path: str, query: Mapping[str, str]) -> dic
 
 
 def _order(step: JsonValue) -> int | None:
-    order = requests.attribute(step, "order")
-    return order if isinstance(order, int) else None
+    return read_position(requests.attribute(step, "order"))
 
 
 def _compare_step(call: Call, step: JsonValue) -> Fit | None:
     """Compare a new step with what we sent; order is never a criterion, since others move it."""
     sent = member(call.body, "data", "attributes")
     step_type = requests.attribute(step, "stepType")
-    if isinstance(step_type, str) and step_type != member(sent, "stepType"):
+    is_other_type = isinstance(step_type, str) and step_type != member(sent, "stepType")
+    if is_other_type or requests.is_elsewhere(step, _related(call.body, "sequence")):
         return None
     has_link = bool(items(step, "relationships", "sequenceTemplates", "data"))
     same = (
@@ -205,6 +212,10 @@ def _compare_link(call: Call, link: JsonValue) -> Fit | None:
         return None
     sent = member(call.body, "data", "attributes", "isReply")
     return Fit.FITS if requests.attribute(link, "isReply") == sent else Fit.PERHAPS
+
+
+def _sequence_id(write: Write) -> int | None:
+    return _related(shown(write), "sequence")
 
 
 def _related(body: JsonValue, name: str) -> int | None:

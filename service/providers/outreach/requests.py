@@ -3,10 +3,12 @@
 Confidence of each fact is tagged as in docs/providers.md; what is not known is said there too.
 """
 
+import re
 from collections.abc import Mapping
+from typing import Final
 from urllib.parse import parse_qs
 
-from service.domain.json_value import JsonObject, JsonValue, member, text
+from service.domain.json_value import JsonObject, JsonValue, member
 from service.domain.plan import Reference, Target, Write
 from service.providers.numeric_id import read_id
 
@@ -16,6 +18,12 @@ MEDIA_TYPE = "application/vnd.api+json"
 STEPS_PATH = "/sequenceSteps"
 LINKS_PATH = "/sequenceTemplates"
 TEMPLATES_PATH = "/templates"
+
+NEXT_CHARACTERS_MAX: Final = 4096
+"""Of the URL of a next page; a longer one is none."""
+
+_CURSOR: Final = re.compile(r"[!-~]{1,1024}")
+"""It goes back in a URL, encoded; its form is Outreach's own business [doc]."""
 
 
 def sequence_path(sequence_id: str) -> str:
@@ -38,13 +46,19 @@ def links_query(step_id: str) -> Mapping[str, str]:
     return {"filter[sequenceStep][id]": step_id, "count": "false"}
 
 
-def next_page(answer: JsonObject) -> str:
-    """Return the cursor of the next page, or an empty string on the last one [doc].
+def next_page(answer: JsonObject) -> str | None:
+    """Return the cursor of the next page, an empty string on the last one [doc].
 
-    Only the cursor is taken from `links.next`: a URL from an answer is never called.
+    None where there is a next page whose cursor cannot be read. Only the cursor is taken from
+    `links.next`: a URL from an answer is never called.
     """
-    query = text(answer, "links", "next").partition("?")[2]
-    return parse_qs(query).get("page[after]", [""])[0]
+    following = member(answer, "links", "next")
+    if following in (None, ""):
+        return ""
+    if not isinstance(following, str) or len(following) > NEXT_CHARACTERS_MAX:
+        return None
+    cursor = parse_qs(following.partition("?")[2]).get("page[after]", [""])[0]
+    return cursor if _CURSOR.fullmatch(cursor) else None
 
 
 def create_template(attributes: JsonObject) -> Write:
@@ -95,6 +109,11 @@ def delete_template(template_id: int | str) -> Write:
 def resource_id(resource: JsonValue) -> int | None:
     """Return the id of a resource object: a positive JSON number [spec], or its digits."""
     return read_id(member(resource, "id"))
+
+
+def is_elsewhere(step: JsonValue, sequence_id: int | None) -> bool:
+    """Whether a step says that it is of another sequence."""
+    return related_id(step, "sequence") not in (None, sequence_id)
 
 
 def attribute(resource: JsonValue, name: str) -> JsonValue:

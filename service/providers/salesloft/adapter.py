@@ -34,7 +34,8 @@ from service.providers.parallel_reads import parallel_reads
 from service.providers.salesloft import mapping, requests
 
 PAGES_MAX: Final = 10
-"""A list is read up to this many pages of 100; a longer one is refused rather than half known."""
+STEPS_MAX: Final = PAGES_MAX * requests.PAGE_SIZE
+"""A list is read up to this many full pages; a longer one is refused rather than half known."""
 
 _STEP_TYPES: Final = frozenset({"email", "phone", "other", "integration"})
 """The types of a step as they are read back [spec, code]."""
@@ -206,6 +207,8 @@ async def _steps(reader: Reader, cadence_id: str) -> dict[int, JsonValue]:
             if step_id is None:
                 raise unreadable("Salesloft", "the steps of the cadence")
             steps[step_id] = record
+        if len(steps) > STEPS_MAX:
+            break
         if page is None or not requests.has_next_page(page):
             return steps
     raise ServiceError(

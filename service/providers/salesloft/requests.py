@@ -9,7 +9,7 @@ Confidence of each fact is tagged as in docs/providers.md; what is not known is 
 from collections.abc import Mapping
 from typing import Final
 
-from service.domain.json_value import JsonObject, JsonValue, member, text
+from service.domain.json_value import JsonObject, JsonValue, items, member, text
 from service.domain.plan import Target, Write
 from service.domain.step import TemplateContent
 
@@ -52,8 +52,14 @@ def steps_query(cadence_id: str, page: int) -> Mapping[str, str]:
 
 
 def has_next_page(answer: JsonObject) -> bool:
-    """Whether there is a page after this one: its number is there, or null [spec]."""
-    return bool(member(answer, "metadata", "paging", "next_page"))
+    """Whether there is a page after this one: its number is there, or null [spec].
+
+    A page that does not say so is the last one only when it is not full.
+    """
+    paging = member(answer, "metadata", "paging")
+    if isinstance(paging, Mapping) and "next_page" in paging:
+        return bool(paging["next_page"])
+    return len(items(answer, "data")) >= PAGE_SIZE
 
 
 def closed_state(cadence: JsonObject) -> str:
