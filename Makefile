@@ -2,12 +2,13 @@
 
 PYTHON ?= python3
 SEEDS ?= 200
+INPUTS ?= 100000
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo test check simulate bench proto docs lock clean
+.PHONY: help run demo test check audit simulate fuzz bench proto docs lock clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -33,8 +34,12 @@ test: $(INSTALLED) check ## everything that CI checks
 simulate: $(INSTALLED) ## SEEDS=n worlds of crashes and lost answers; SEED=n shows one of them
 	$(BIN)/python -m tests.simulation $(if $(SEED),--seed $(SEED),--seeds $(SEEDS))
 
-bench: $(INSTALLED) ## what the journal costs, beside the same service without one; on a quiet machine
+fuzz: $(INSTALLED) ## INPUTS=n hostile requests and answers; SEED=n the same ones again
+	$(BIN)/python -m tests.fuzz --inputs $(INPUTS) $(if $(SEED),--seed $(SEED))
+
+bench: $(INSTALLED) ## what the journal costs, and whether one customer slows another; on a quiet machine
 	$(BIN)/python -m bench.journal_cost
+	$(BIN)/python -m bench.fairness
 
 check: $(INSTALLED) ## format, lint, types, contract, generated code and tables
 	$(BIN)/ruff format --check .
@@ -46,6 +51,16 @@ check: $(INSTALLED) ## format, lint, types, contract, generated code and tables
 	$(call protoc,var/generated)
 	diff -r --exclude=__pycache__ generated var/generated
 	$(BIN)/python docs/generate.py --check
+	$(MAKE) --no-print-directory audit
+
+ADVISORIES := var/advisories.json
+
+audit: $(INSTALLED) ## known weaknesses of the locked dependencies, where the advisories can be reached
+	@mkdir -p var && rm -f $(ADVISORIES)
+	@$(BIN)/pip-audit --requirement requirements.lock --require-hashes --disable-pip --timeout 10 \
+		--progress-spinner off --format json --output $(ADVISORIES) 2> var/audit.log \
+		|| { ! test -e $(ADVISORIES) || { cat var/audit.log $(ADVISORIES); exit 1; }; }
+	@test -e $(ADVISORIES) || { tail -1 var/audit.log; echo 'audit SKIPPED: no advisories could be read'; }
 
 # $(call protoc,FOLDER) writes the Python of the contract, with its type stubs, into FOLDER.
 define protoc

@@ -117,6 +117,7 @@ async def _service(
         "ENGAGEMENT_DATABASE": database,
         "ENGAGEMENT_KEYS": new_entry(),
         "ENGAGEMENT_OUTREACH_API_URL": f"http://127.0.0.1:{vendor_port}",
+        "ENGAGEMENT_REQUESTS_IN_FLIGHT_PER_CONNECTION_MAX": "200",
         "ENGAGEMENT_DRAIN_DELAY_SECONDS": "0",
     }
     await _connect(environment)

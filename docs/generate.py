@@ -16,6 +16,7 @@ from service.providers.apollo import mapping as apollo
 from service.providers.outreach import mapping as outreach
 from service.providers.salesloft import mapping as salesloft
 from service.settings import settings_table
+from service.transport.log_events import log_table
 
 ROOT = Path(__file__).parents[1]
 
@@ -86,11 +87,17 @@ def setting_table() -> str:
     return f"| variable | default | meaning |\n| --- | --- | --- |\n{settings_table()}"
 
 
+def log_lines() -> str:
+    """Return the list of what is logged."""
+    return f"| event | says | fields |\n| --- | --- | --- |\n{log_table()}"
+
+
 DOCUMENTS: Mapping[str, tuple[Path, Callable[[], str]]] = {
     "providers": (ROOT / "README.md", provider_table),
     "rules": (ROOT / "docs/fields.md", notes),
     "warnings": (ROOT / "docs/warnings.md", warning_table),
     "settings": (ROOT / "docs/settings.md", setting_table),
+    "log": (ROOT / "docs/operations.md", log_lines),
 }
 
 

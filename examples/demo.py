@@ -81,7 +81,8 @@ def _demo(stack: ExitStack, *, serve: bool) -> int:
     port = SERVICE_PORT if serve else _free_port()
     environment = _environment(sandbox_url, folder, port)
     if not serve:
-        environment["ENGAGEMENT_LOG_LEVEL"] = "warning"
+        # Not `warning`: that callers are not identified is as it should be here.
+        environment["ENGAGEMENT_LOG_LEVEL"] = "error"
     for account in accounts:
         _connect(account, environment)
     process = stack.enter_context(_service(environment))

@@ -1,4 +1,4 @@
-"""The command line: `serve`, `migrate`, `connections`, `operations` and `keys`."""
+"""The command line: `serve`, `migrate`, `connections`, `operations`, `keys` and `tokens`."""
 
 import argparse
 import asyncio
@@ -8,11 +8,14 @@ import sys
 import structlog
 
 from service.bootstrap import running_service
-from service.commands import connections, keys, migrate, operations
+from service.commands import connections, keys, migrate, operations, tokens
+from service.commands.output import bug_told, failed
 from service.settings import Settings, SettingsError
 from service.stores.store_failure import DatabaseUnusable
 from service.transport.log_setup import configure_logging
+from service.transport.policy_file import PolicyUnusable
 from service.transport.server import ListenError, StopTimes, serve_until_stopped, stop_signals
+from service.transport.tls_files import TlsFilesUnusable
 
 EXIT_FAILED = 1
 EXIT_SETTINGS_WRONG = 2
@@ -23,8 +26,17 @@ _log = structlog.get_logger()
 def main(arguments: list[str] | None = None) -> int:
     """Run one command and return the exit status; errors are lines on standard error."""
     args = _parser().parse_args(arguments)
-    if args.command == "keys":
-        return keys.run()
+    try:
+        return _command(args)
+    except Exception as error:  # noqa: BLE001 - whatever it is, no traceback and no foreign words
+        return failed(EXIT_FAILED, bug_told(error))
+
+
+def _command(args: argparse.Namespace) -> int:
+    if args.command == "keys" and args.action == "new":
+        return keys.print_new()
+    if args.command == "tokens":
+        return tokens.run()
     try:
         settings = Settings.from_environment(os.environ)
     except SettingsError as error:
@@ -41,11 +53,23 @@ def _run(args: argparse.Namespace, settings: Settings) -> int:
             return connections.run(args, settings)
         case "operations":
             return operations.run(args, settings)
+        case "keys":
+            return keys.rotate(settings)
+    return _served(settings)
+
+
+def _served(settings: Settings) -> int:
     configure_logging(settings.log_level)
     try:
         asyncio.run(_serve(settings))
+    except (PolicyUnusable, TlsFilesUnusable) as error:
+        print(error, file=sys.stderr)  # noqa: T201 - likewise
+        return EXIT_SETTINGS_WRONG
     except (DatabaseUnusable, ListenError) as error:
         print(error, file=sys.stderr)  # noqa: T201 - likewise
+        return EXIT_FAILED
+    except Exception as error:  # noqa: BLE001 - told to whoever reads the log
+        _log.critical("uncaught", origin="serve", exc_info=error)
         return EXIT_FAILED
     return 0
 
@@ -62,6 +86,7 @@ def _parser() -> argparse.ArgumentParser:
     connections.add_parser(commands)
     operations.add_parser(commands)
     keys.add_parser(commands)
+    tokens.add_parser(commands)
     return parser
 
 
@@ -70,6 +95,8 @@ async def _serve(settings: Settings) -> None:
     with stop_signals() as signals:
         async with running_service(settings) as service:
             _log.info("serving", address=settings.listen, port=service.port)
+            if settings.policy is None:
+                _log.warning("callers_not_identified")
             await serve_until_stopped(service.server, signals, times, service.tasks.drain)
 
 

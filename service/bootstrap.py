@@ -18,6 +18,7 @@ from service.application.provider_session import Surroundings
 from service.application.rate_limits import RateLimits
 from service.application.recovery import Recovery
 from service.domain.connection import Secret
+from service.domain.fingerprint import Fingerprints
 from service.domain.step import ProviderName
 from service.providers.apollo.adapter import Apollo
 from service.providers.oauth import OAuthApplication, OAuthTokenEndpoint
@@ -26,12 +27,18 @@ from service.providers.provider_http import ProviderHttp
 from service.providers.salesloft.adapter import Salesloft
 from service.settings import PostgresUrl, Settings, SqliteFile
 from service.stores.connections_sqlite import SqliteConnections
+from service.stores.fingerprint_key import fingerprint_key
 from service.stores.journal_sqlite import SqliteJournal
 from service.stores.key_ring import KeyRing
 from service.stores.postgres_driver import require_driver
+from service.stores.sealed_rows import SealedRows
+from service.stores.sealed_rows_sqlite import SqliteSealedRows
 from service.stores.sqlite_database import ServingLock, SqliteDatabase
+from service.transport.caller_identity import local_caller, proven_caller
+from service.transport.policy_file import PolicyFile
 from service.transport.sequence_step_servicer import SequenceStepServicer
 from service.transport.server import GrpcServer
+from service.transport.tls_files import TlsFiles
 
 if TYPE_CHECKING:
     from service.stores.connections_postgres import PostgresConnections
@@ -53,6 +60,8 @@ class Stores:
 
     connections: "SqliteConnections | PostgresConnections"
     journal: "SqliteJournal | PostgresJournal"
+    sealed_rows: SealedRows
+    key_ring: KeyRing
 
 
 @asynccontextmanager
@@ -62,14 +71,20 @@ async def running_service(settings: Settings) -> AsyncIterator[RunningService]:
     Raises:
         DatabaseUnusable: the database cannot be opened, or another process serves from it.
         ListenError: the address cannot be had.
+        PolicyUnusable: the policy of callers cannot be read, or does not make sense.
+        TlsFilesUnusable: a certificate or key cannot be read, or does not fit.
     """
     clock = SystemClock()
+    tls, policy = tls_files(settings), policy_file(settings)
     async with AsyncExitStack() as stack:
         stack.enter_context(serving_alone(settings))
         stores = await stack.enter_async_context(opened_stores(settings))
         if isinstance(stores.journal, SqliteJournal):
             await stores.journal.expire_leases()  # Whoever served before is gone.
-        http = await stack.enter_async_context(aclosing(ProviderHttp()))
+        fingerprints = Fingerprints(await fingerprint_key(stores.sealed_rows, stores.key_ring))
+        http = await stack.enter_async_context(
+            aclosing(ProviderHttp(settings.requests_in_flight_per_provider_max))
+        )
         endpoint = OAuthTokenEndpoint(http, oauth_applications(settings), clock)
         connections = await stack.enter_async_context(
             aclosing(CustomerConnections(stores.connections, endpoint, clock))
@@ -80,20 +95,27 @@ async def running_service(settings: Settings) -> AsyncIterator[RunningService]:
         tasks = OperationTasks()
         create_sequence_step = CreateSequenceStep(
             providers(settings),
-            Admission(settings.requests_in_flight_max),
+            Admission(
+                settings.requests_in_flight_max,
+                settings.requests_in_flight_per_provider_max,
+                settings.requests_in_flight_per_connection_max,
+            ),
             tasks,
-            Claims(stores.journal, recovery, owned, clock),
+            Claims(stores.journal, recovery, owned, clock, fingerprints),
             surroundings,
         )
         server = GrpcServer(
             SequenceStepServicer(
                 create_sequence_step, requires_request_id=settings.require_request_id
             ),
+            local_caller if policy is None else proven_caller(lambda: policy.current),
             requests_in_flight_max=settings.requests_in_flight_max,
             reflects=settings.reflection,
         )
-        await stack.enter_async_context(_running(owned.run(), recovery.run()))
-        yield RunningService(server, await server.start(settings.listen), tasks)
+        loops = [owned.run(), recovery.run(), *([policy.follow()] if policy else [])]
+        await stack.enter_async_context(_running(*loops))
+        port = await server.start(settings.listen, None if tls is None else tls.credentials())
+        yield RunningService(server, port, tasks)
 
 
 @asynccontextmanager
@@ -109,7 +131,10 @@ async def opened_stores(settings: Settings) -> AsyncIterator[Stores]:
         case SqliteFile(path):
             async with aclosing(await SqliteDatabase.open(path)) as file:
                 yield Stores(
-                    SqliteConnections(file, key_ring, clock), SqliteJournal(file, key_ring, clock)
+                    SqliteConnections(file, key_ring, clock),
+                    SqliteJournal(file, key_ring, clock),
+                    SqliteSealedRows(file),
+                    key_ring,
                 )
         case PostgresUrl(url):
             async with _postgres_stores(url, key_ring) as stores:
@@ -123,11 +148,14 @@ async def _postgres_stores(url: Secret, key_ring: KeyRing) -> AsyncIterator[Stor
     from service.stores.connections_postgres import PostgresConnections  # noqa: PLC0415
     from service.stores.journal_postgres import PostgresJournal  # noqa: PLC0415
     from service.stores.postgres_database import PostgresDatabase  # noqa: PLC0415
+    from service.stores.sealed_rows_postgres import PostgresSealedRows  # noqa: PLC0415
 
     async with aclosing(await PostgresDatabase.open(url.reveal())) as database:
         yield Stores(
             PostgresConnections(database, key_ring, SystemClock()),
             PostgresJournal(database, key_ring),
+            PostgresSealedRows(database),
+            key_ring,
         )
 
 
@@ -155,6 +183,20 @@ async def _running(*loops: Coroutine[None, None, None]) -> AsyncIterator[None]:
         for task in tasks:
             task.cancel()
         await asyncio.wait(tasks)
+
+
+def policy_file(settings: Settings) -> PolicyFile | None:
+    """Return who may call, where that is set."""
+    if settings.policy is None:
+        return None
+    return PolicyFile(settings.policy, demands_certificates=settings.tls_client_ca is not None)
+
+
+def tls_files(settings: Settings) -> TlsFiles | None:
+    """Return the server's certificate and key, where they are set."""
+    if settings.tls_certificate is None or settings.tls_key is None:
+        return None
+    return TlsFiles(settings.tls_certificate, settings.tls_key, settings.tls_client_ca)
 
 
 def settle_seconds(settings: Settings) -> Mapping[ProviderName, float]:

@@ -65,11 +65,6 @@ def _listen(text: str) -> str:
     is_bracketed = host.startswith("[") and host.endswith("]")
     if not host or not _is_number(port, 0, PORT_MAX) or (":" in host) != is_bracketed:
         raise ValueError("must be host:port, such as 127.0.0.1:50051 or [::1]:50051")
-    if not is_loopback(host.strip("[]")):
-        raise ValueError(
-            "must be a loopback address such as 127.0.0.1: callers are not authenticated yet, so "
-            "the service must not be reachable from other machines"
-        )
     return text
 
 
@@ -209,7 +204,41 @@ class Settings:
         metadata=_setting(
             "127.0.0.1:50051",
             _listen,
-            "Address and port to serve at. Loopback only, since callers are not authenticated yet.",
+            "Address and port to serve at. Loopback only, unless there are a policy and TLS.",
+        )
+    )
+    policy: Path | None = field(
+        metadata=_optional(
+            Path,
+            "Path of the file that says who may call and for which customers; it is read again "
+            "when it changes. Without it callers are not identified.",
+        )
+    )
+    tls_certificate: Path | None = field(
+        metadata=_optional(
+            Path,
+            "Path of the server's certificate chain, in PEM; read again when it changes. With it "
+            "the port speaks TLS alone.",
+        )
+    )
+    tls_key: Path | None = field(
+        metadata=_optional(
+            Path, "Path of its key, in PEM without a password; given with it or not at all."
+        )
+    )
+    tls_client_ca: Path | None = field(
+        metadata=_optional(
+            Path,
+            "Path of the certificates of authorities, in PEM: with it every client has to present "
+            "a certificate that one of them signed.",
+        )
+    )
+    tls_ended_in_front: bool = field(
+        metadata=_setting(
+            "false",
+            _flag,
+            "Says that a mesh or proxy ends TLS and that nothing else can reach the port; then it "
+            "may be beyond loopback without a certificate.",
         )
     )
     database: SqliteFile | PostgresUrl = field(
@@ -284,7 +313,21 @@ class Settings:
     )
     requests_in_flight_max: int = field(
         metadata=_setting(
-            "1000", _requests, "Requests that are worked on at once; more are refused."
+            "1000", _requests, "Requests in flight at once, those that wait included."
+        )
+    )
+    requests_in_flight_per_provider_max: int = field(
+        metadata=_setting(
+            "200",
+            _requests,
+            "Of these, how many are worked on for one provider; as many more may wait.",
+        )
+    )
+    requests_in_flight_per_connection_max: int = field(
+        metadata=_setting(
+            "50",
+            _requests,
+            "Of these, how many for one customer at one provider; as many more may wait.",
         )
     )
     drain_delay_seconds: float = field(
@@ -328,6 +371,9 @@ class Settings:
             except ValueError as error:
                 problems.append(f"{name} {str(error).removesuffix('.')}.")
         problems += _half_given_apps(given)
+        problems += _half_given_tls(given)
+        problems += _unsafe_address(values)
+        problems += _shares_larger_than_the_whole(values)
         if problems:
             raise SettingsError(tuple(problems))
         return cls(**values)
@@ -360,8 +406,55 @@ def _unknown_names(environ: Mapping[str, str]) -> list[str]:
 def _half_given_apps(given: Mapping[str, str]) -> list[str]:
     problems = []
     for provider in ("OUTREACH", "SALESLOFT"):
-        names = {f"{PREFIX}{provider}_CLIENT_ID", f"{PREFIX}{provider}_CLIENT_SECRET"}
-        missing = names - given.keys()
-        if len(missing) == 1:
-            problems.append(f"{missing.pop()} is missing; give both {' and '.join(sorted(names))}.")
+        problems += _half_given(
+            given, f"{PREFIX}{provider}_CLIENT_ID", f"{PREFIX}{provider}_CLIENT_SECRET"
+        )
     return problems
+
+
+def _half_given_tls(given: Mapping[str, str]) -> list[str]:
+    certificate, client_ca = f"{PREFIX}TLS_CERTIFICATE", f"{PREFIX}TLS_CLIENT_CA"
+    problems = _half_given(given, certificate, f"{PREFIX}TLS_KEY")
+    if client_ca in given and certificate not in given:
+        problems.append(f"{client_ca} is of use only with {certificate}.")
+    return problems
+
+
+def _half_given(given: Mapping[str, str], *names: str) -> list[str]:
+    missing = [name for name in names if name not in given]
+    if len(missing) != 1:
+        return []
+    return [f"{missing[0]} is missing; give both {' and '.join(names)}."]
+
+
+def _unsafe_address(values: Mapping[str, Any]) -> list[str]:
+    """Say why other machines must not reach the address, if they could."""
+    listen = values.get("listen")
+    if listen is None or is_loopback(listen.rpartition(":")[0].strip("[]")):
+        return []
+    if values.get("policy") is None:
+        missing = (
+            f"{PREFIX}POLICY is set: without it callers are not identified, so the service must "
+            "not be reachable from other machines"
+        )
+    elif values.get("tls_certificate") is None and not values.get("tls_ended_in_front"):
+        missing = (
+            f"{PREFIX}TLS_CERTIFICATE is set, or {PREFIX}TLS_ENDED_IN_FRONT is true because a mesh "
+            "or proxy ends TLS and only it can reach the port: without TLS others can read tokens"
+        )
+    else:
+        return []
+    return [f"{PREFIX}LISTEN must be a loopback address such as 127.0.0.1, unless {missing}."]
+
+
+def _shares_larger_than_the_whole(values: Mapping[str, Any]) -> list[str]:
+    """Say which limits protect nobody, since the limit that they are a share of is met first."""
+    total = "requests_in_flight_max"
+    per_provider = "requests_in_flight_per_provider_max"
+    per_connection = "requests_in_flight_per_connection_max"
+    return [
+        f"{PREFIX}{share.upper()} ({values[share]}) must not be more than "
+        f"{PREFIX}{whole.upper()} ({values[whole]})."
+        for share, whole in ((per_provider, total), (per_connection, per_provider))
+        if share in values and whole in values and values[share] > values[whole]
+    ]

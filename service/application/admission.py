@@ -1,18 +1,34 @@
-"""Who may start: a bound on requests in flight, and turns at a sequence in order of arrival.
+"""Who may start: bounds on requests in flight, and turns at a sequence in order of arrival.
 
-One at a time, since what a lost write made is recognised by what was not in the sequence before
-it: two writers at once would take each other's step for their own. The journal sees to it, in
-whichever process they run; the turn here makes the requests of one process come to it in order.
+A request counts from its arrival to its end: in all, for its provider, and for its connection,
+which is one customer at one provider. It is worked on once it holds a *place* of its connection and
+then one of its provider. Others wait for theirs, in order of arrival and as long as their callers'
+time allows: so bursts are taken in, and nobody who waits is overtaken by one who comes anew.
+
+Who waits holds memory, so as many may wait as there are places, and no more; who comes then is
+turned away at once, as is everybody beyond the total. Who waits for the connection's place or for
+the sequence's turn holds no place of the provider: a customer's queue is in nobody else's way.
+
+The defaults: 50 places for a connection are several times what the providers' rate limits let one
+account use, and a quarter of its provider's, so that a customer whose requests all hang leaves the
+others three quarters. 200 places for a provider are a fifth of the total of 1000, so that two
+providers that hang, 400 requests each, still leave the third all of its places.
+
+At a sequence one request at a time, since what a lost write made is recognised by what was not in
+the sequence before it: two writers at once would take each other's step for their own. The journal
+sees to it, in whichever process they run; the turn here makes the requests of one process come to
+it in order.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TypeAlias
 
 from service.domain.errors import Reason, ServiceError
-from service.domain.step import ConnectionKey
+from service.domain.step import ConnectionKey, ProviderName
 
 OVERLOAD_RETRY_SECONDS = 1.0
 BUSY_RETRY_SECONDS = 1.0
@@ -28,33 +44,60 @@ class _Turn:
     users: int = 0
 
 
+class _Share:
+    """What the requests of one provider, or of one connection, take up."""
+
+    def __init__(self, whose: str, places_max: int) -> None:
+        self.whose = whose
+        self.requests = 0
+        self.requests_max = 2 * places_max
+        """As many wait as are worked on."""
+        self.places = asyncio.Semaphore(places_max)
+
+
 class Admission:
     """Admits requests within the service's limits."""
 
-    def __init__(self, requests_in_flight_max: int) -> None:
-        self._requests_in_flight_max = requests_in_flight_max
-        self._requests_in_flight = 0
+    def __init__(self, requests_max: int, per_provider_max: int, per_connection_max: int) -> None:
+        self._requests_max = requests_max
+        self._per_connection_max = per_connection_max
+        self._requests = 0
+        self._providers = {
+            name: _Share(f" at {name.capitalize()}", per_provider_max) for name in ProviderName
+        }
+        self._connections: dict[ConnectionKey, _Share] = {}
         self._turns: dict[_Sequence, _Turn] = {}
 
     @contextmanager
-    def request(self) -> Iterator[None]:
+    def request(self, key: ConnectionKey) -> Iterator[None]:
         """Count one request, from its arrival to its end.
 
         Raises:
             ServiceError: SERVICE_OVERLOADED, and nothing was written.
         """
-        if self._requests_in_flight >= self._requests_in_flight_max:
-            raise ServiceError(
-                Reason.SERVICE_OVERLOADED,
-                "The service has as many requests in flight as it takes; nothing was written. "
-                "Call again in a moment.",
-                retry_after_seconds=OVERLOAD_RETRY_SECONDS,
-            )
-        self._requests_in_flight += 1
+        connection = self._connections.get(key) or self._new_share(key)
+        shares = (connection, self._providers[key.provider])
+        for share in shares:
+            if share.requests >= share.requests_max:
+                raise _too_many(share.whose)
+        if self._requests >= self._requests_max:
+            raise _too_many(whose="")
+        self._connections[key] = connection
+        self._requests += 1
+        for share in shares:
+            share.requests += 1
         try:
             yield
         finally:
-            self._requests_in_flight -= 1
+            self._requests -= 1
+            for share in shares:
+                share.requests -= 1
+            if connection.requests == 0:
+                del self._connections[key]
+
+    def _new_share(self, key: ConnectionKey) -> _Share:
+        whose = f" of this customer at {key.provider.capitalize()}"
+        return _Share(whose, self._per_connection_max)
 
     @asynccontextmanager
     async def turn(
@@ -69,29 +112,78 @@ class Admission:
         turn = self._turns.setdefault(sequence, _Turn())
         turn.users += 1
         try:
-            await _acquire(turn.lock, wait_seconds)
-            try:
+            async with _held(turn.lock, _until(wait_seconds), _sequence_busy):
                 yield
-            finally:
-                turn.lock.release()
         finally:
             turn.users -= 1
             if turn.users == 0:
                 del self._turns[sequence]
 
-    def has_turn_taken(self, key: ConnectionKey, sequence_id: str) -> bool:
-        """Whether a new request would have to wait for the sequence."""
-        return (key, sequence_id) in self._turns
+    @asynccontextmanager
+    async def place(self, key: ConnectionKey, wait_seconds: float) -> AsyncIterator[None]:
+        """Let a request that was counted be worked on; wait for that for so long at most.
+
+        Raises:
+            ServiceError: SERVICE_OVERLOADED, and nothing was written.
+        """
+        until_seconds = _until(wait_seconds)
+        connection, provider = self._connections[key], self._providers[key.provider]
+        async with (
+            _held(connection.places, until_seconds, partial(_no_place, connection.whose)),
+            _held(provider.places, until_seconds, partial(_no_place, provider.whose)),
+        ):
+            yield
+
+    def would_wait(self, key: ConnectionKey, sequence_id: str) -> bool:
+        """Whether a request that was counted would have to wait for its turn or its place."""
+        return (
+            (key, sequence_id) in self._turns
+            or self._connections[key].places.locked()
+            or self._providers[key.provider].places.locked()
+        )
 
 
-async def _acquire(lock: asyncio.Lock, wait_seconds: float) -> None:
+def _until(wait_seconds: float) -> float:
+    return asyncio.get_running_loop().time() + wait_seconds
+
+
+@asynccontextmanager
+async def _held(
+    lock: asyncio.Lock | asyncio.Semaphore,
+    until_seconds: float,
+    not_in_time: Callable[[], ServiceError],
+) -> AsyncIterator[None]:
     try:
-        async with asyncio.timeout(wait_seconds):
+        async with asyncio.timeout_at(until_seconds):
             await lock.acquire()
     except TimeoutError:
-        raise busy(
-            "Another request is adding a step to this sequence", BUSY_RETRY_SECONDS
-        ) from None
+        raise not_in_time() from None
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _too_many(whose: str) -> ServiceError:
+    return ServiceError(
+        Reason.SERVICE_OVERLOADED,
+        f"The service has as many requests{whose} in flight as it takes; nothing was written. "
+        "Call again in a moment.",
+        retry_after_seconds=OVERLOAD_RETRY_SECONDS,
+    )
+
+
+def _no_place(whose: str) -> ServiceError:
+    return ServiceError(
+        Reason.SERVICE_OVERLOADED,
+        f"The service works on as many requests{whose} as it does at once, and this one's turn "
+        "did not come in time; nothing was written. Call again in a moment.",
+        retry_after_seconds=OVERLOAD_RETRY_SECONDS,
+    )
+
+
+def _sequence_busy() -> ServiceError:
+    return busy("Another request is adding a step to this sequence", BUSY_RETRY_SECONDS)
 
 
 def busy(why: str, wait_seconds: float) -> ServiceError:

@@ -22,8 +22,9 @@ from service.application.owned_operations import OwnedOperations
 from service.application.ports import Clock
 from service.application.recovery import Recovery
 from service.domain.errors import FieldViolation, Reason, ServiceError
-from service.domain.fingerprint import differing_fields
+from service.domain.fingerprint import Fingerprints, differing_fields
 from service.domain.operation import Operation, OperationKey, OperationState
+from service.domain.step import StepRequest
 
 PAUSE_SECONDS_MIN: Final = 0.05
 PAUSE_SECONDS_MAX: Final = 1.0
@@ -41,11 +42,17 @@ class Claims:
         recovery: Recovery,
         owned: OwnedOperations,
         clock: Clock,
+        fingerprints: Fingerprints,
     ) -> None:
         self._journal = journal
         self._owned = owned
         self._recovery = recovery
         self._clock = clock
+        self._fingerprints = fingerprints
+
+    def fingerprint(self, request: StepRequest) -> str:
+        """Return what tells whether another request of the same id is the same."""
+        return self._fingerprints.of(request)
 
     async def claim(self, arrival: Arrival, fingerprint: str, budget: Budget) -> Claimed | Finished:
         """Claim the operation; wait within the caller's time.
@@ -104,6 +111,16 @@ class Claims:
         return self._owned.owned(claimed)
 
     async def _claim(self, arrival: Arrival, fingerprint: str) -> Claim:
+        """Claim the operation, also where its row has the fingerprint of an older version."""
+        claim = await self._claim_while_awaited(arrival, fingerprint)
+        if not isinstance(claim, Reused):
+            return claim
+        known = self._fingerprints.keyed(claim.fingerprint)
+        if known == fingerprint:
+            return await self._claim_while_awaited(arrival, claim.fingerprint)
+        return Reused(known)
+
+    async def _claim_while_awaited(self, arrival: Arrival, fingerprint: str) -> Claim:
         """Claim the operation; if nobody waits any more when it is ours, leave no trace of it."""
         claiming = asyncio.ensure_future(
             self._journal.claim(

@@ -1,8 +1,8 @@
 """The use case: add one step to a customer's sequence, once, however often it is asked for.
 
-Check without I/O, take the sequence's turn, claim the operation in the journal, find the
-connection, finish what an earlier run began or survey, plan and execute, answer. The operation runs
-in a task of its own: a caller that leaves before the first write stops it, and one that leaves
+Check without I/O, take the sequence's turn and a place, claim the operation in the journal, find
+the connection, finish what an earlier run began or survey, plan and execute, answer. The operation
+runs in a task of its own: a caller that leaves before the first write stops it, and one that leaves
 later does not.
 """
 
@@ -22,7 +22,6 @@ from service.application.operation_tasks import OperationTasks, RunningOperation
 from service.application.ports import Provider
 from service.application.provider_session import ProviderSession, Surroundings
 from service.domain.errors import FieldViolation, Reason, ServiceError
-from service.domain.fingerprint import fingerprint
 from service.domain.operation import Operation, OperationState
 from service.domain.outcome import StepAnswer
 from service.domain.plan import Plan
@@ -59,7 +58,7 @@ class CreateSequenceStep:
         """
         if arrival.request.validate_only:
             return await self._preview(arrival)
-        digest = fingerprint(arrival.request)
+        digest = self._claims.fingerprint(arrival.request)
         while True:
             running = self._tasks.running(arrival.key)
             if running is None:
@@ -73,11 +72,13 @@ class CreateSequenceStep:
 
     async def _preview(self, arrival: Arrival) -> StepAnswer:
         budget = Budget(self._surroundings.clock, arrival.deadline_seconds)
-        provider = self._providers[arrival.key.connection.provider]
-        with self._admission.request():
+        key = arrival.key.connection
+        provider = self._providers[key.provider]
+        with self._admission.request(key):
             checked = provider.check(arrival.request)
-            session = await self._session(arrival, provider, budget)
-            _, plan = await _plan(provider, session, arrival.request, checked)
+            async with self._admission.place(key, _wait_seconds(budget)):
+                session = await self._session(arrival, provider, budget)
+                _, plan = await _plan(provider, session, arrival.request, checked)
             arrival.record.warnings = len(plan.warnings)
             return StepAnswer("", plan.warnings, plan.writes)
 
@@ -88,7 +89,7 @@ class CreateSequenceStep:
         return running
 
     async def _operation(self, arrival: Arrival, running: RunningOperation) -> StepAnswer:
-        with self._admission.request():
+        with self._admission.request(arrival.key.connection):
             provider = self._providers[arrival.key.connection.provider]
             job = _Job(arrival, running, provider, provider.check(arrival.request))
             answer = await self._known_answer(job) or await self._add_in_turn(job)
@@ -96,13 +97,13 @@ class CreateSequenceStep:
             return answer
 
     async def _known_answer(self, job: "_Job") -> StepAnswer | None:
-        """Return the answer of a finished operation, where there is no time to wait for the turn.
+        """Return the answer of a finished operation, which needs no turn and no place to be told.
 
-        Where nobody else is at the sequence, the claim finds it as fast.
+        Where there is time and none of these is waited for, the claim finds it as fast.
         """
         key, sequence_id = job.arrival.key, job.arrival.request.sequence_id
         has_time = job.running.budget.left_seconds >= FIRST_WRITE_SECONDS_MIN
-        if has_time and not self._admission.has_turn_taken(key.connection, sequence_id):
+        if has_time and not self._admission.would_wait(key.connection, sequence_id):
             return None
         operation = await self._claims.finished(job.arrival, job.running.fingerprint)
         return None if operation is None else _replay(operation)
@@ -111,8 +112,10 @@ class CreateSequenceStep:
         key, sequence_id = job.arrival.key, job.arrival.request.sequence_id
         budget = job.running.budget
         budget.require(FIRST_WRITE_SECONDS_MIN)
-        wait_seconds = budget.left_seconds - FIRST_WRITE_SECONDS_MIN
-        async with self._admission.turn(key.connection, sequence_id, wait_seconds):
+        async with (
+            self._admission.turn(key.connection, sequence_id, _wait_seconds(budget)),
+            self._admission.place(key.connection, _wait_seconds(budget)),
+        ):
             claim = await self._claims.claim(job.arrival, job.running.fingerprint, budget)
             if isinstance(claim, Finished):
                 return _replay(claim.operation)
@@ -188,6 +191,11 @@ class _Job:
     provider: Provider
     checked: tuple[StepWarning, ...]
     """The warnings that need no I/O."""
+
+
+def _wait_seconds(budget: Budget) -> float:
+    """Return how long a request may wait to be worked on, so that there is time left to do it."""
+    return budget.left_seconds - FIRST_WRITE_SECONDS_MIN
 
 
 def _replay(operation: Operation) -> StepAnswer:

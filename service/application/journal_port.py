@@ -158,6 +158,8 @@ class OperationSummary:
     created_at_epoch_ms: int
     updated_at_epoch_ms: int
     due_at_epoch_ms: int | None
+    unreadable: str = ""
+    """Why all but its columns cannot be read; `operation` says then only what those say."""
 
 
 class OperationsForPeople(Protocol):

@@ -24,6 +24,7 @@ from service.commands.output import (
     print_line,
     print_table,
     time_shown,
+    why_failed,
     without_log,
 )
 from service.domain.connection import Connection, ConnectionKind
@@ -89,7 +90,7 @@ def run(args: argparse.Namespace, settings: Settings) -> int:
     except DatabaseUnusable as error:
         return failed(EXIT_NOT_DONE, error)
     except ServiceError as error:
-        return failed(EXIT_NOT_DONE, error.__cause__ or error.message)
+        return failed(EXIT_NOT_DONE, why_failed(error))
     except (EOFError, KeyboardInterrupt):
         return failed(EXIT_NOT_DONE, "interrupted")
 

@@ -24,6 +24,7 @@ from service.commands.output import (
     print_note,
     print_table,
     time_shown,
+    why_failed,
     without_log,
 )
 from service.domain.errors import ServiceError
@@ -105,7 +106,7 @@ def run(args: argparse.Namespace, settings: Settings) -> int:
     except DatabaseUnusable as error:
         return failed(EXIT_NOT_DONE, error)
     except ServiceError as error:
-        return failed(EXIT_NOT_DONE, error.__cause__ or error.message)
+        return failed(EXIT_NOT_DONE, why_failed(error))
     except KeyboardInterrupt:
         return failed(EXIT_NOT_DONE, "interrupted")
 
@@ -258,15 +259,21 @@ def _row(summary: OperationSummary) -> dict[str, str | None]:
         "step": operation.step_id,
         "updated_at": _moment(summary.updated_at_epoch_ms),
         "next_look_at": _moment(summary.due_at_epoch_ms),
+        "contents": "unreadable" if summary.unreadable else None,
     }
 
 
 def _details(summary: OperationSummary) -> dict[str, object]:
     operation = summary.operation
-    return {
+    columns = {
         **_row(summary),
         "caller": operation.key.caller,
         "created_at": _moment(summary.created_at_epoch_ms),
+    }
+    if summary.unreadable:
+        return {**columns, "unreadable_because": summary.unreadable}
+    return {
+        **columns,
         "calls": [_call(call, operation.ids) for call in _calls(operation)],
         "ids": dict(operation.ids),
         "warnings": [warning.problem_type.name for warning in operation.warnings],

@@ -2,12 +2,16 @@
 
 import enum
 from dataclasses import dataclass
+from typing import NoReturn, SupportsIndex
 
 from service.domain.step import ConnectionKey
 
 
 class Secret:
-    """A credential that does not print: only `reveal` gives its text."""
+    """A credential that does not print, in whatever form: only `reveal` gives its text.
+
+    It is not pickled or copied either, since that writes the text out.
+    """
 
     __slots__ = ("_text",)
 
@@ -19,7 +23,13 @@ class Secret:
         return self._text
 
     def __repr__(self) -> str:
-        return "Secret(…)"
+        return "***"
+
+    def __format__(self, form: str) -> str:
+        return "***"
+
+    def __reduce_ex__(self, protocol: SupportsIndex) -> NoReturn:
+        raise TypeError("a secret is neither pickled nor copied")
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Secret) and self._text == other._text

@@ -1,30 +1,62 @@
 """What makes two requests the same: a digest of every field that says what step is wanted.
 
 Kept in the journal in place of the fields themselves, so that a request id that comes back with
-another request can be told which fields differ, and no content is stored for it.
+another request can be told which fields differ, and no content is stored for it. The digests are
+keyed: who has only the database cannot try out which short text gives one.
 """
 
 import dataclasses
 import enum
 import hashlib
+import hmac
 import json
 from collections.abc import Mapping
 
 from service.domain.step import StepRequest
 
-VERSION = 1
-"""Changes when the same request would give another fingerprint."""
+VERSION = 2
+"""Changes when the same request would give another fingerprint; 1 had no key."""
 
 DIGEST_CHARACTERS = 32
 """128 bits: enough that two values never share a digest by chance."""
 
 
-def fingerprint(request: StepRequest) -> str:
-    """Return the canonical JSON of the digests of all fields that are set, by their paths.
+class Fingerprints:
+    """Makes fingerprints with one key, which does not print."""
 
-    `validate_only` and `fail_on_warning` do not count: they change whether a step is made, not
-    which.
-    """
+    def __init__(self, key: bytes) -> None:
+        self._key = key
+
+    def of(self, request: StepRequest) -> str:
+        """Return the canonical JSON of the digests of all fields that are set, by their paths.
+
+        `validate_only` and `fail_on_warning` do not count: they change whether a step is made, not
+        which.
+        """
+        return self._keyed(_digests(request))
+
+    def keyed(self, fingerprint: str) -> str:
+        """Return a fingerprint as `of` made it; one of version 1 gets the key that it lacks."""
+        known = json.loads(fingerprint)
+        return fingerprint if known["version"] == VERSION else self._keyed(known["fields"])
+
+    def _keyed(self, digests: Mapping[str, str]) -> str:
+        fields = {
+            name: hmac.digest(self._key, digest.encode(), "sha256").hex()[:DIGEST_CHARACTERS]
+            for name, digest in digests.items()
+        }
+        return json.dumps({"version": VERSION, "fields": fields}, sort_keys=True)
+
+
+def differing_fields(one: str, other: str) -> tuple[str, ...]:
+    """Return the paths of the fields in which two fingerprints differ, in order."""
+    fields, others = json.loads(one)["fields"], json.loads(other)["fields"]
+    names = sorted(fields.keys() | others.keys())
+    return tuple(name for name in names if fields.get(name) != others.get(name))
+
+
+def _digests(request: StepRequest) -> dict[str, str]:
+    """Return a digest without a key of every field that is set, by its path."""
     digests = {
         f"step.{name}": _digest(value)
         for name, value in _fields_set(request.step)
@@ -35,14 +67,7 @@ def fingerprint(request: StepRequest) -> str:
     if "step.template_content" in digests:
         digests["step.template.content"] = digests.pop("step.template_content")
     digests["sequence_id"] = _digest(request.sequence_id)
-    return json.dumps({"version": VERSION, "fields": digests}, sort_keys=True)
-
-
-def differing_fields(one: str, other: str) -> tuple[str, ...]:
-    """Return the paths of the fields in which two fingerprints differ, in order."""
-    fields, others = json.loads(one)["fields"], json.loads(other)["fields"]
-    names = sorted(fields.keys() | others.keys())
-    return tuple(name for name in names if fields.get(name) != others.get(name))
+    return digests
 
 
 def _fields_set(step: object) -> list[tuple[str, object]]:

@@ -17,6 +17,7 @@ was lost after the provider read the request as a failure to connect.
 """
 
 import asyncio
+import re
 import socket
 import struct
 import sys
@@ -38,8 +39,8 @@ ANSWER_BYTES_MAX: Final = 1024 * 1024
 """The largest body that is read, both as it travels and with its content encoding undone."""
 
 CONNECTIONS_PER_HOST_MAX: Final = 256
-CONNECTIONS_MAX: Final = 3 * CONNECTIONS_PER_HOST_MAX
-"""Three hosts may be at their limit at once, so that one that hangs does not starve the others."""
+"""Unless told otherwise. There is no limit on all hosts together: they are few, those of the
+settings, and one that hangs would use up what the others need."""
 
 CONNECT_SECONDS_MAX: Final = 10
 """Longest wait for a free connection, or for name lookup, TCP and TLS; part of the call's time."""
@@ -54,7 +55,11 @@ FLAW_TOO_LARGE: Final = "larger than 1 MiB"
 FLAW_BROKE_OFF: Final = "broke off"
 FLAW_TIMED_OUT: Final = "timed out"
 FLAW_ENCODING: Final = "content encoding is broken"
+FLAW_CONTENT_TYPE: Final = "content type is not JSON"
 
+_FINAL_STATUS_MIN: Final = 200
+_JSON: Final = re.compile(r"[a-z]+/([a-z0-9.-]+\+)?json\s*(;.*)?", re.IGNORECASE)
+_NOT_HTTP: Final = "the answer was not HTTP"
 _BROKE_BEFORE_ANSWER: Final = "the connection broke before the answer"
 _GZIP_WINDOW_BITS: Final = 16 + zlib.MAX_WBITS
 _LINGER_ON_FOR_0_SECONDS: Final = struct.pack("ii", 1, 0)
@@ -68,8 +73,8 @@ class ProviderHttp:
     `SSL_CERT_FILE` where that is set.
     """
 
-    def __init__(self) -> None:
-        self._transport = _AiohttpTransport()
+    def __init__(self, connections_per_host_max: int = CONNECTIONS_PER_HOST_MAX) -> None:
+        self._transport = _AiohttpTransport(connections_per_host_max)
 
     async def send(
         self,
@@ -93,6 +98,8 @@ class ProviderHttp:
             _to_httpx(request, end_by_seconds, start_by_seconds)
         )
         body, flaw = await _read_body(response, end_by_seconds)
+        if body and response.is_success and not _says_json(response):
+            body, flaw = b"", FLAW_CONTENT_TYPE
         return ProviderAnswer(response.status_code, dict(response.headers.items()), body, flaw)
 
     async def aclose(self) -> None:
@@ -116,6 +123,12 @@ def _to_httpx(
         )
     except httpx.InvalidURL:
         raise NotSent("the URL is not valid") from None
+
+
+def _says_json(response: httpx.Response) -> bool:
+    """Whether an answer is JSON by its own word; one without a word may be."""
+    content_type = response.headers.get("content-type")
+    return content_type is None or _JSON.fullmatch(content_type) is not None
 
 
 async def _read_body(response: httpx.Response, end_by_seconds: float) -> tuple[bytes, str]:
@@ -210,7 +223,7 @@ def _why_lost(error: BaseException) -> str:
         case TimeoutError():
             return "no answer in time"
         case aiohttp.ClientResponseError():
-            return "the answer was not HTTP"
+            return _NOT_HTTP
         case _:
             return _BROKE_BEFORE_ANSWER
 
@@ -265,14 +278,14 @@ def _make_socket(address: aiohttp.AddrInfoType) -> socket.socket:
 class _AiohttpTransport(httpx.AsyncBaseTransport):
     """Carries httpx's requests over one aiohttp session."""
 
-    def __init__(self) -> None:
+    def __init__(self, connections_per_host_max: int) -> None:
         tls = httpx.create_ssl_context()
         tls.set_alpn_protocols(["http/1.1"])
         self._session = aiohttp.ClientSession(
             connector=_SingleUseConnector(
                 ssl=tls,
-                limit=CONNECTIONS_MAX,
-                limit_per_host=CONNECTIONS_PER_HOST_MAX,
+                limit=0,
+                limit_per_host=connections_per_host_max,
                 keepalive_timeout=KEEPALIVE_SECONDS,
                 socket_factory=_make_socket,
             ),
@@ -314,9 +327,13 @@ class _AiohttpTransport(httpx.AsyncBaseTransport):
             attempt.drop()
             failure = attempt.failure(error)
         else:
-            return httpx.Response(
-                answer.status, headers=answer.raw_headers, stream=_AnswerStream(answer)
-            )
+            if answer.status >= _FINAL_STATUS_MIN:
+                return httpx.Response(
+                    answer.status, headers=answer.raw_headers, stream=_AnswerStream(answer)
+                )
+            # A switch to another protocol: what became of the request nobody says.
+            answer.close()
+            failure = AnswerLost(_NOT_HTTP)
         finally:
             _current_attempt.reset(token)
         # Raised out here so that nothing is chained: aiohttp's errors hold the request's headers.

@@ -96,10 +96,10 @@ class ConnectionRows:
         )
 
     def _encrypt(self, secret: Secret, key: ConnectionKey, column: str) -> bytes:
-        return self._key_ring.encrypt(secret.reveal(), _place(key, column))
+        return self._key_ring.encrypt(secret.reveal(), place(key, column))
 
     def _decrypt(self, sealed: bytes, key: ConnectionKey, column: str, key_id: str) -> Secret:
-        return Secret(self._key_ring.decrypt(sealed, _place(key, column), key_id))
+        return Secret(self._key_ring.decrypt(sealed, place(key, column), key_id))
 
 
 def where(key: ConnectionKey) -> dict[str, object]:
@@ -131,5 +131,6 @@ def _unreadable_reported(key: ConnectionKey) -> Iterator[None]:
         ) from error
 
 
-def _place(key: ConnectionKey, column: str) -> Place:
+def place(key: ConnectionKey, column: str) -> Place:
+    """Return where a secret of a connection is."""
     return Place(key.customer_id, key.provider.value, column)

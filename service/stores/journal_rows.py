@@ -84,7 +84,7 @@ class OperationRow:
 
     def _decrypted(self, key_ring: KeyRing) -> str:
         try:
-            return key_ring.decrypt(self.document, _place(self.key), self.key_id)
+            return key_ring.decrypt(self.document, document_place(self.key), self.key_id)
         except SecretUnreadable as error:
             _log.error("operation_unreadable", error=str(error))
             raise ServiceError(
@@ -94,16 +94,30 @@ class OperationRow:
             ) from error
 
     def summary(self, key_ring: KeyRing) -> OperationSummary:
-        """Read the row for people.
-
-        Raises:
-            ServiceError: As for `operation`.
-        """
+        """Read the row for people, as far as it can be read."""
+        try:
+            operation, unreadable = self.operation(key_ring), ""
+        except ServiceError as error:
+            operation, unreadable = self._without_document(), str(error.__cause__)
         return OperationSummary(
-            self.operation(key_ring),
+            operation,
             self.created_at_epoch_ms,
             self.updated_at_epoch_ms,
             self.due_at_epoch_ms,
+            unreadable,
+        )
+
+    def _without_document(self) -> Operation:
+        """Return what the columns say of the operation."""
+        state = OperationState(self.state)
+        return Operation(
+            key=self.key,
+            sequence_id=self.sequence_id,
+            epoch=self.epoch,
+            state=state,
+            sent_at_epoch_ms=self.sent_at_epoch_ms,
+            ids={} if self.step_id is None else {"step_id": self.step_id},
+            is_open=bool(self.holds_sequence) and state is not OperationState.RUNNING,
         )
 
 
@@ -156,7 +170,7 @@ def columns(
         "step_id": operation.step_id,
         "sent_at_epoch_ms": operation.sent_at_epoch_ms,
         "key_id": key_ring.current.id,
-        "document": key_ring.encrypt(document_of(operation), _place(operation.key)),
+        "document": key_ring.encrypt(document_of(operation), document_place(operation.key)),
     }
 
 
@@ -238,7 +252,8 @@ def _with_time_sent(operation: Operation) -> Operation:
     return operation
 
 
-def _place(key: OperationKey) -> Place:
+def document_place(key: OperationKey) -> Place:
+    """Return where the document of an operation is."""
     return Place(
         key.connection.customer_id,
         key.connection.provider.value,

@@ -27,13 +27,15 @@ class SecretUnreadable(Exception):  # noqa: N818 - a fact about a row, not a fau
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a secret is stored."""
+    """Where a secret is stored; one of the service's own has no customer and no provider."""
 
     customer_id: str
     provider: str
     column: str
 
     def __str__(self) -> str:
+        if not self.customer_id:
+            return f"{self.column} of the service"
         return f"{self.column} of customer {self.customer_id} at {self.provider}"
 
 

@@ -38,6 +38,11 @@ KEEPALIVE_SECONDS: Final = 10
 
 KEEPALIVES_MAX: Final = 3
 
+URL_UNREADABLE: Final = (
+    "the URL of the PostgreSQL database cannot be read; in its user and password every character "
+    "but letters, digits and -._~ has to be written as % and its code"
+)
+
 _MS_PER_SECOND: Final = 1000
 
 Row: TypeAlias = tuple[Any, ...]
@@ -121,7 +126,10 @@ def connection_text(url: str, **server_settings: object) -> str:
         given = conninfo_to_dict(url)
     except psycopg.ProgrammingError:
         # The cause stays out of the chain: it may quote the password.
-        raise DatabaseUnusable("the URL of the PostgreSQL database cannot be read") from None
+        raise DatabaseUnusable(URL_UNREADABLE) from None
+    if "@" in f"{given.get('host', '')}{given.get('dbname', '')}":
+        # The rest of a password: it would be looked up as a host, and told in the error.
+        raise DatabaseUnusable(URL_UNREADABLE)
     settings = _SERVER_SETTINGS | server_settings
     ours = " ".join(f"-c {name}={value}" for name, value in settings.items())
     options = f"{given.pop('options', '')} {ours}"  # The last one of a name counts.

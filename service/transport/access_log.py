@@ -1,4 +1,4 @@
-"""One line per RPC: whose call it was, how it ended, and what it cost.
+"""One line per RPC: who called for whom, how it ended, and what it cost.
 
 The line has the fields named here and no others: never the request's content, never its metadata
 as a whole. Health checks that end well are logged at level `debug`, since probes come all the time.
@@ -13,6 +13,7 @@ import grpc
 import structlog
 
 from service.application.call_record import CallRecord
+from service.domain.caller_policy import Caller
 from service.domain.errors import Reason, ServiceError
 from service.domain.step import ConnectionKey
 from service.transport.status import code_of
@@ -34,6 +35,7 @@ class CallEntry:
 
     method: str
     deadline_seconds: float | None
+    caller: Caller | None = None
     key: ConnectionKey | None = None
     request_id: str = ""
     """The caller's, or the one that was made for the call; empty while it is not known."""
@@ -78,6 +80,7 @@ class CallEntry:
     def _fields(self, code: grpc.StatusCode, error: ServiceError | None) -> dict[str, object]:
         return {
             "method": self.method,
+            "caller": self.caller.name if self.caller else "",
             "customer": self.key.customer_id if self.key else "",
             "provider": self.provider,
             "request_id": self.request_id,

@@ -1,4 +1,4 @@
-"""What a call says beside its message: who asks, for whose connection, and how long there is."""
+"""What a call says beside its message: for whose connection it is, and how long there is."""
 
 from collections.abc import Collection
 from typing import Any, TypeAlias, cast
@@ -10,9 +10,6 @@ from service.domain.step import CUSTOMER_ID, CUSTOMER_ID_RULE, ConnectionKey, Pr
 
 CUSTOMER_ID_HEADER = "x-customer-id"
 PROVIDER_NAME_HEADER = "x-provider-name"
-
-LOCAL_CALLER = "local"
-"""The caller of every call: callers are not authenticated yet, so all of them have one name."""
 
 _PROVIDERS = {provider.value: provider for provider in ProviderName}
 _PROVIDER_RULE = f"Must be one of {', '.join(_PROVIDERS)}, in any case."

@@ -10,7 +10,8 @@ from service.application.arrival import Arrival
 from service.application.create_sequence_step import CreateSequenceStep
 from service.domain.operation import OperationKey
 from service.transport.access_log import current_call
-from service.transport.call_metadata import LOCAL_CALLER, deadline_seconds, read_connection_key
+from service.transport.call_metadata import deadline_seconds, read_connection_key
+from service.transport.caller_identity import require_customer
 from service.transport.request_id import RequestIdHeader, request_id_for
 from service.transport.step_answer import to_response
 from service.transport.step_request import read_step_request
@@ -36,12 +37,14 @@ class SequenceStepServicer(SequenceStepServiceServicer):
         call = current_call.get()
         call.request_id = request_id_for(request.request_id)
         call.key = read_connection_key(context.invocation_metadata() or ())
+        assert call.caller is not None
+        require_customer(call.caller, call.key.customer_id)
         step_request = read_step_request(request, requires_request_id=self._requires_request_id)
         header = RequestIdHeader(context, call.request_id)
         try:
             answer = await self._create_sequence_step.run(
                 Arrival(
-                    OperationKey(LOCAL_CALLER, call.key, call.request_id),
+                    OperationKey(call.caller.name, call.key, call.request_id),
                     step_request,
                     deadline_seconds(context),
                     call.record,

@@ -14,6 +14,7 @@ from grpc_reflection.v1alpha import reflection
 
 from engagement.v1 import sequence_step_service_pb2
 from engagement.v1.sequence_step_service_pb2_grpc import add_SequenceStepServiceServicer_to_server
+from service.transport.caller_identity import Identify
 from service.transport.sequence_step_servicer import SequenceStepServicer
 from service.transport.status_boundary import StatusBoundary
 
@@ -22,18 +23,34 @@ SERVICE_NAME = sequence_step_service_pb2.DESCRIPTOR.services_by_name[
 ].full_name
 
 MESSAGE_BYTES_MAX = 2 * 1024 * 1024
+"""As it travels, and again once it is unpacked. The boundary's own limit is lower, so that its
+clear error is what callers meet first."""
+
 ANSWER_BYTES_MAX = 4 * 1024 * 1024
 """What clients take by default; no answer comes near it."""
 
-METADATA_BYTES_SOFT_MAX = 8 * 1024
 METADATA_BYTES_MAX = 16 * 1024
+"""Names and values together: a token and tracing fit many times. With two limits, as the library
+has by default, calls between them would fail at random."""
+
 STREAMS_PER_CONNECTION_MAX = 1000
+"""As many as the service has in flight by default: a caller with one connection can use it all."""
+
+CONNECTIONS_MAX = 4000
+"""Beyond it new ones are closed at once, before they can use up the process's open files."""
+
+HANDSHAKE_MS_MAX = 10_000
+"""For TLS and the connection's first frames; who says nothing for so long is disconnected. The
+library's own limit would let it hold the connection for 2 minutes."""
+
 OTHER_CALLS_MAX = 10_000
 """Calls at once beyond the requests that the application admits: probes, and those it refuses with
 a clear error. Above it the library refuses without one."""
 
 KEEPALIVE_MS = 60_000
 KEEPALIVE_TIMEOUT_MS = 20_000
+"""The server asks a connection that is silent, and gives it up when no answer comes."""
+
 CLIENT_PING_INTERVAL_MS_MIN = 10_000
 """Clients are told 30 seconds; who pings more often than this is disconnected."""
 
@@ -43,27 +60,34 @@ CONNECTION_IDLE_MS_MAX = 15 * 60_000
 CONNECTION_AGE_MS_MAX = 30 * 60_000
 """Connections are renewed so that callers find new replicas."""
 
-CONNECTION_AGE_GRACE_MS = 150_000
-"""Longer than the longest request."""
+CONNECTION_AGE_GRACE_MS = 400_000
+"""Longer than the longest request: 300 seconds of the caller's, then 90 of the operation's own."""
 
-_OPTIONS = (
+OPTIONS = (
     # With it a second process could have the same port, and half of the connections.
     ("grpc.so_reuseport", 0),
+    ("grpc.max_allowed_incoming_connections", CONNECTIONS_MAX),
+    ("grpc.server_handshake_timeout_ms", HANDSHAKE_MS_MAX),
+    ("grpc.http2.settings_timeout", HANDSHAKE_MS_MAX),
+    ("grpc.max_concurrent_streams", STREAMS_PER_CONNECTION_MAX),
+    ("grpc.max_metadata_size", METADATA_BYTES_MAX),
+    ("grpc.absolute_max_metadata_size", METADATA_BYTES_MAX),
     ("grpc.max_receive_message_length", MESSAGE_BYTES_MAX),
     ("grpc.max_send_message_length", ANSWER_BYTES_MAX),
-    ("grpc.max_metadata_size", METADATA_BYTES_SOFT_MAX),
-    ("grpc.absolute_max_metadata_size", METADATA_BYTES_MAX),
-    ("grpc.max_concurrent_streams", STREAMS_PER_CONNECTION_MAX),
     ("grpc.keepalive_time_ms", KEEPALIVE_MS),
     ("grpc.keepalive_timeout_ms", KEEPALIVE_TIMEOUT_MS),
     ("grpc.keepalive_permit_without_calls", 1),
+    # For the server's own pings alone: it may ask a silent connection as often as it has to.
     ("grpc.http2.max_pings_without_data", 0),
-    ("grpc.http2.min_recv_ping_interval_without_data_ms", CLIENT_PING_INTERVAL_MS_MIN),
+    ("grpc.http2.min_ping_interval_without_data_ms", CLIENT_PING_INTERVAL_MS_MIN),
     ("grpc.http2.max_ping_strikes", CLIENT_PING_STRIKES_MAX),
     ("grpc.max_connection_idle_ms", CONNECTION_IDLE_MS_MAX),
     ("grpc.max_connection_age_ms", CONNECTION_AGE_MS_MAX),
     ("grpc.max_connection_age_grace_ms", CONNECTION_AGE_GRACE_MS),
 )
+"""Not set, since the library's own limits do: 32 new streams for each read, streams that ended but
+still hold memory count as open, and reading stops while 10,000 answers to pings, settings and
+resets wait to be read by the other side."""
 
 CUT_CALLS_SECONDS = 1.0
 """For calls that were cut at the end of their grace to notice it."""
@@ -127,12 +151,22 @@ class GrpcServer:
     """The server of `SequenceStepService`; to be made inside the running loop."""
 
     def __init__(
-        self, servicer: SequenceStepServicer, *, requests_in_flight_max: int, reflects: bool
+        self,
+        servicer: SequenceStepServicer,
+        identify: Identify,
+        *,
+        requests_in_flight_max: int,
+        reflects: bool,
     ) -> None:
-        self._boundary = StatusBoundary()
+        """Build the server.
+
+        Health and reflection are open to whoever can connect. An orchestrator's probe has no
+        proof of who it is, and learns one word from health; reflection shows the public contract.
+        """
+        self._boundary = StatusBoundary(identify, open_services=(health.SERVICE_NAME,))
         self._server = grpc.aio.server(
             interceptors=(self._boundary,),
-            options=_OPTIONS,
+            options=OPTIONS,
             maximum_concurrent_rpcs=requests_in_flight_max + OTHER_CALLS_MAX,
         )
         self._health = _Health()
@@ -143,17 +177,22 @@ class GrpcServer:
             names = (SERVICE_NAME, health.SERVICE_NAME, reflection.SERVICE_NAME)
             reflection.enable_server_reflection(names, self._server)
 
-    async def start(self, address: str) -> int:
+    async def start(self, address: str, credentials: grpc.ServerCredentials | None = None) -> int:
         """Serve at `address` (`host:port`) and return the port, which may have been given as 0.
 
-        Health says NOT_SERVING until this is done.
+        With `credentials` it speaks TLS alone, else no TLS. Health says NOT_SERVING until this is
+        done.
 
         Raises:
             ListenError: the address is taken, or is none of this machine's.
         """
         await self._set_health(health_pb2.HealthCheckResponse.NOT_SERVING)
         try:
-            port = self._server.add_insecure_port(address)
+            port = (
+                self._server.add_insecure_port(address)
+                if credentials is None
+                else self._server.add_secure_port(address, credentials)
+            )
         except RuntimeError as error:
             raise ListenError(
                 f"Cannot listen at {address}: another process has that port, or the address is "

@@ -8,7 +8,7 @@ line in the log.
 
 import asyncio
 import uuid
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass
 from typing import Any, TypeAlias, cast
 
@@ -20,6 +20,7 @@ from google.protobuf.message import DecodeError, Message
 from service.domain.errors import Reason, ServiceError
 from service.transport.access_log import CallEntry, current_call
 from service.transport.call_metadata import deadline_seconds
+from service.transport.caller_identity import Context, Identify
 from service.transport.status import to_wire_status
 
 REQUEST_BYTES_MAX = 768 * 1024
@@ -30,14 +31,16 @@ INTERNAL_MESSAGE = (
     "The service failed in a way that it should not. Its operators find the cause by the error id."
 )
 
-_Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 _Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
 
 
 class StatusBoundary(grpc.aio.ServerInterceptor):
     """Answers every way in which a unary handler can fail with one clean status."""
 
-    def __init__(self) -> None:
+    def __init__(self, identify: Identify, open_services: Collection[str]) -> None:
+        """Take callers as `identify` says, but for services that are open to everybody."""
+        self._identify = identify
+        self._open_services = open_services
         self._guarded: dict[str, _Handler] = {}
         self._running: set[asyncio.Task[Any]] = set()
 
@@ -53,7 +56,7 @@ class StatusBoundary(grpc.aio.ServerInterceptor):
         name = handler_call_details.method
         guarded = self._guarded.get(name)
         if guarded is None:
-            guarded = self._guarded[name] = self._guard(_method(name.removeprefix("/"), handler))
+            guarded = self._guarded[name] = self._guard(self._method(name, handler))
         return guarded
 
     async def wait_for_running(self, seconds: float) -> None:
@@ -64,10 +67,23 @@ class StatusBoundary(grpc.aio.ServerInterceptor):
         if self._running:
             await asyncio.wait(self._running, timeout=seconds)
 
+    def _method(self, path: str, handler: _Handler) -> "_Method":
+        assert handler.request_deserializer is not None
+        service, _, name = path.removeprefix("/").partition("/")
+        found = descriptor_pool.Default().FindMethodByName(f"{service}.{name}")
+        return _Method(
+            name=f"{service}/{name}",
+            identify=None if service in self._open_services else self._identify,
+            parse=handler.request_deserializer,
+            # The stubs call handlers synchronous; here they are coroutine functions.
+            handle=cast("Callable[[Message, Context], Awaitable[object]]", handler.unary_unary),
+            answer_type=found.output_type,
+        )
+
     def _guard(self, method: "_Method") -> _Handler:
         """Wrap a unary handler; the wrapper does the parsing and serializing itself."""
 
-        async def guarded(raw: bytes, context: _Context) -> bytes:
+        async def guarded(raw: bytes, context: Context) -> bytes:
             task = asyncio.current_task()
             assert task is not None
             self._running.add(task)
@@ -90,17 +106,22 @@ class _Method:
     """A unary method, with the parsing and serializing that gRPC would do outside of any guard."""
 
     name: str
+    identify: Identify | None
+    """Says who calls, which nobody has to prove where this is None."""
+
     parse: Callable[[bytes], Message]
-    handle: Callable[[Message, _Context], Awaitable[object]]
+    handle: Callable[[Message, Context], Awaitable[object]]
     answer_type: Descriptor
 
-    async def answer(self, raw: bytes, context: _Context) -> bytes:
-        """Serve one call.
+    async def answer(self, raw: bytes, context: Context, entry: CallEntry) -> bytes:
+        """Serve one call; who is not known learns nothing of its message.
 
         Raises:
-            ServiceError: REQUEST_TOO_LARGE, INVALID_FIELD for bytes that are no message, or
-                whatever the handler raises.
+            ServiceError: CALLER_UNAUTHENTICATED, REQUEST_TOO_LARGE, INVALID_FIELD for bytes that
+                are no message, or whatever the handler raises.
         """
+        if self.identify is not None:
+            entry.caller = self.identify(context)
         answer = await self.handle(self._request(raw), context)
         # Serializing by the wrong class succeeds, and the caller would read nonsense.
         if not isinstance(answer, Message) or answer.DESCRIPTOR is not self.answer_type:
@@ -123,20 +144,8 @@ class _Method:
             ) from None
 
 
-def _method(name: str, handler: _Handler) -> _Method:
-    assert handler.request_deserializer is not None
-    found = descriptor_pool.Default().FindMethodByName(name.replace("/", "."))
-    return _Method(
-        name=name,
-        parse=handler.request_deserializer,
-        # The stubs call handlers synchronous; on an asyncio server they are coroutine functions.
-        handle=cast("Callable[[Message, _Context], Awaitable[object]]", handler.unary_unary),
-        answer_type=found.output_type,
-    )
-
-
 async def _outcome(
-    method: _Method, raw: bytes, context: _Context, entry: CallEntry
+    method: _Method, raw: bytes, context: Context, entry: CallEntry
 ) -> bytes | ServiceError:
     """Return the serialized answer, or the error to answer with.
 
@@ -145,7 +154,7 @@ async def _outcome(
         CancelledError: nobody waits for an answer.
     """
     try:
-        return await method.answer(raw, context)
+        return await method.answer(raw, context, entry)
     except grpc.aio.AbortError:
         entry.write_ended(context.code())
         raise
@@ -176,7 +185,7 @@ def _is_cancelled_from_outside() -> bool:
     return task is not None and task.cancelling() > 0
 
 
-def _code_of_leaving(context: _Context) -> grpc.StatusCode:
+def _code_of_leaving(context: Context) -> grpc.StatusCode:
     left_seconds = deadline_seconds(context)
     if left_seconds is not None and left_seconds <= 0:
         return grpc.StatusCode.DEADLINE_EXCEEDED

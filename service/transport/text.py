@@ -10,10 +10,9 @@ UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 
 def excerpt(text: str) -> str:
     """Return the beginning of a caller's text, for a sentence about it."""
-    cleaned = UNPRINTABLE.sub("\N{REPLACEMENT CHARACTER}", text[: EXCERPT_CHARACTERS_MAX + 1])
-    if len(text) <= EXCERPT_CHARACTERS_MAX:
-        return cleaned
-    return f"{cleaned[:EXCERPT_CHARACTERS_MAX]}…"
+    shown = text[:EXCERPT_CHARACTERS_MAX]
+    cleaned = "".join(each if each.isprintable() else "\N{REPLACEMENT CHARACTER}" for each in shown)
+    return cleaned if len(text) <= EXCERPT_CHARACTERS_MAX else f"{cleaned}…"
 
 
 def well_formed(text: str) -> str:

@@ -1,11 +1,20 @@
-"""Who may start: the bound on requests in flight, and the turns at one sequence."""
+"""Who may start: the bounds on requests in flight, and the turns at one sequence."""
 
 import asyncio
+from collections import Counter, defaultdict
+from collections.abc import AsyncIterator
+from contextlib import ExitStack, asynccontextmanager, suppress
+from dataclasses import dataclass
 from typing import cast
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from service.application.admission import Admission
+from service.domain.errors import ServiceError
 from service.domain.provider_call import AnswerLost, ProviderAnswer
+from service.domain.step import ConnectionKey, ProviderName
 from tests.application import plans
 from tests.application.scripted_http import Happening, answer
 from tests.application.virtual_time import VirtualTimeLoop, on_virtual_time
@@ -17,8 +26,17 @@ STEP = "POST /sequenceSteps"
 
 def _is_idle(world: World) -> bool:
     """Whether nothing is counted or kept for requests that have ended."""
-    admission = world.admission
-    return not (admission._turns or admission._requests_in_flight or world.tasks._tasks)
+    return _holds_nothing(world.admission) and not world.tasks._tasks
+
+
+def _holds_nothing(admission: Admission) -> bool:
+    counts = (admission._turns, admission._connections, admission._requests)
+    providers = admission._providers.values()
+    return counts == ({}, {}, 0) and all(
+        (share.requests, 2 * share.places._value) == (0, share.requests_max)
+        and not share.places._waiters
+        for share in providers
+    )
 
 
 @on_virtual_time
@@ -45,6 +63,294 @@ async def test_an_operation_whose_caller_left_still_counts() -> None:
     await world.tasks.drain(60)
     assert (await world.create(other)).says == "OK"
     assert _is_idle(world)
+
+
+SLOW_PROVIDER = Happening(applied_after_seconds=0, takes_seconds=5)
+
+
+class _TimedAdmission(Admission):
+    """Notes how long each customer's requests waited, at whatever provider."""
+
+    def __init__(self, *limits: int) -> None:
+        super().__init__(*limits)
+        self.waited_seconds: dict[str, float] = defaultdict(float)
+
+    @asynccontextmanager
+    async def turn(
+        self, key: ConnectionKey, sequence_id: str, wait_seconds: float
+    ) -> AsyncIterator[None]:
+        began_seconds = asyncio.get_running_loop().time()
+        async with super().turn(key, sequence_id, wait_seconds):
+            self._note(key, began_seconds)
+            yield
+
+    @asynccontextmanager
+    async def place(self, key: ConnectionKey, wait_seconds: float) -> AsyncIterator[None]:
+        began_seconds = asyncio.get_running_loop().time()
+        async with super().place(key, wait_seconds):
+            self._note(key, began_seconds)
+            yield
+
+    def _note(self, key: ConnectionKey, began_seconds: float) -> None:
+        waited_seconds = asyncio.get_running_loop().time() - began_seconds
+        self.waited_seconds[key.customer_id] += waited_seconds
+
+
+@on_virtual_time
+async def test_a_customer_that_saturates_its_connection_keeps_nobody_else_waiting() -> None:
+    admission = _TimedAdmission(1000, 200, 50)
+    outreach, apollo = (World(at, admission=admission) for at in (plans.OUTREACH, plans.APOLLO))
+    outreach.http.always[STEP] = SLOW_PROVIDER
+    greedy = [
+        asyncio.create_task(
+            outreach.create(
+                outreach.request(plans.CALL, sequence_id=str(number)), customer="greedy"
+            )
+        )
+        for number in range(1, 201)
+    ]
+    await asyncio.sleep(1)
+    others = [f"customer {number}" for number in range(50)]
+    outcomes = await asyncio.gather(
+        *(at.create(plans.CALL, customer=each) for at in (outreach, apollo) for each in others)
+    )
+    assert {outcome.says for outcome in outcomes} == {"OK"}
+    assert {each: admission.waited_seconds[each] for each in others} == dict.fromkeys(others, 0)
+    says = [outcome.says for outcome in await asyncio.gather(*greedy)]
+    assert says == ["OK"] * 100 + ["SERVICE_OVERLOADED"] * 100
+    assert admission.waited_seconds["greedy"] > 5 * 50
+    assert _is_idle(outreach)
+    assert _is_idle(apollo)
+
+
+@on_virtual_time
+async def test_providers_that_hang_leave_the_third_its_places() -> None:
+    """Two of three have all that they may have in flight; still nobody waits at the third."""
+    admission = _TimedAdmission(1000, 200, 50)
+    customers = [f"customer {number % 4}" for number in range(200)]
+    with ExitStack() as stack:
+        for provider in (plans.OUTREACH, plans.SALESLOFT):
+            for customer in customers * 2:
+                stack.enter_context(admission.request(ConnectionKey(customer, provider)))
+        world = World(plans.APOLLO, admission=admission)
+        requests = [
+            world.request(plans.CALL, sequence_id=f"{number:024x}") for number in range(200)
+        ]
+        outcomes = await asyncio.gather(
+            *(
+                world.create(request, customer=customer)
+                for request, customer in zip(requests, customers, strict=True)
+            )
+        )
+    assert {outcome.says for outcome in outcomes} == {"OK"}
+    assert set(admission.waited_seconds.values()) == {0}
+    assert _holds_nothing(admission)
+
+
+@on_virtual_time
+async def test_requests_of_one_connection_are_worked_on_in_order_of_arrival() -> None:
+    world = World(plans.OUTREACH, admission=Admission(100, 50, 2))
+    world.http.always[STEP] = SLOW_PROVIDER
+    tasks = []
+    for number in range(4):
+        request = world.request(plans.CALL, sequence_id=str(number + 1))
+        tasks.append(world.start(request, caller=f"caller {number}"))
+        await asyncio.sleep(0.01)
+    assert {outcome.says for outcome in await asyncio.gather(*tasks)} == {"OK"}
+    writes = [(sent.caller, sent.at_seconds) for sent in world.http.sent if sent.is_write]
+    assert [caller for caller, _ in writes] == [f"caller {number}" for number in range(4)]
+    assert [int(seconds // 5) for _, seconds in writes] == [0, 0, 1, 1]
+
+
+@on_virtual_time
+async def test_a_customers_queue_is_not_in_front_of_another_customer() -> None:
+    """All places of the provider are taken: the next is not for who waits at their own limit."""
+    world = World(plans.OUTREACH, admission=Admission(100, 3, 3))
+    world.http.always[STEP] = SLOW_PROVIDER
+    tasks = []
+    for number in range(5):
+        request = world.request(plans.CALL, sequence_id=str(number + 1))
+        tasks.append(world.start(request, caller=f"acme {number}"))
+        await asyncio.sleep(1)
+    tasks.append(asyncio.create_task(world.create(plans.CALL, customer="bolt", request_id="bolt")))
+    assert {outcome.says for outcome in await asyncio.gather(*tasks)} == {"OK"}
+    writers = [sent.caller for sent in world.http.sent if sent.is_write]
+    assert writers == ["acme 0", "acme 1", "acme 2", "bolt", "acme 3", "acme 4"]
+
+
+@on_virtual_time
+async def test_who_waits_at_a_sequence_holds_no_place() -> None:
+    world = World(plans.OUTREACH, admission=Admission(100, 2, 2))
+    world.http.always[STEP] = SLOW_PROVIDER
+    at_one_sequence = [world.start(plans.CALL) for _ in range(3)]
+    await asyncio.sleep(1)
+    request = world.request(plans.CALL, sequence_id="4712")
+    assert (await world.create(request)).says == "OK"
+    assert world.clock.monotonic_seconds() < 7
+    assert {outcome.says for outcome in await asyncio.gather(*at_one_sequence)} == {"OK"}
+
+
+LIMITS = [
+    ((4, 4, 2), ("acme",) * 4, "acme", " requests of this customer at Outreach in flight as"),
+    ((8, 2, 2), ("acme", "bolt") * 2, "cast", " requests at Outreach in flight as it takes"),
+    ((3, 3, 3), ("acme", "bolt", "cast"), "dart", " as many requests in flight as it takes"),
+]
+
+
+@pytest.mark.parametrize(("limits", "present", "comes", "says"), LIMITS)
+@on_virtual_time
+async def test_who_comes_when_all_waiting_room_is_taken_is_told_which_limit_it_is(
+    limits: tuple[int, int, int], present: tuple[str, ...], comes: str, says: str
+) -> None:
+    world = World(plans.OUTREACH, admission=Admission(*limits))
+    world.http.always[STEP] = SLOW_PROVIDER
+    tasks = [
+        asyncio.create_task(
+            world.create(world.request(plans.CALL, sequence_id=str(1 + number)), customer=customer)
+        )
+        for number, customer in enumerate(present)
+    ]
+    await asyncio.sleep(1)
+    refused = await world.create(plans.CALL, customer=comes)
+    assert (refused.says, world.clock.monotonic_seconds()) == ("SERVICE_OVERLOADED", 1)
+    assert says in refused.error.message
+    assert refused.error.retry_after_seconds == 1
+    assert {outcome.says for outcome in await asyncio.gather(*tasks)} == {"OK"}
+    assert _is_idle(world)
+
+
+@pytest.mark.parametrize(
+    ("limits", "whose"),
+    [
+        ((9, 9, 1), " requests of this customer at Outreach as"),
+        ((9, 1, 1), " requests at Outreach"),
+    ],
+)
+@on_virtual_time
+async def test_a_place_is_waited_for_within_the_deadline(
+    limits: tuple[int, int, int], whose: str
+) -> None:
+    world = World(plans.OUTREACH, admission=Admission(*limits))
+    world.http.script[STEP] = [SLOW]
+    customer = "acme" if limits == (9, 9, 1) else "bolt"
+    first = world.start(plans.CALL)
+    await asyncio.sleep(1)
+    sent = len(world.http.sent)
+    request = world.request(plans.CALL, sequence_id="4712")
+    late = await world.create(request, customer=customer, deadline_seconds=10)
+    assert (late.says, len(world.http.sent)) == ("SERVICE_OVERLOADED", sent)
+    assert world.clock.monotonic_seconds() == pytest.approx(1 + 8)
+    assert whose in late.error.message
+    assert late.error.retry_after_seconds == 1
+    patient = asyncio.create_task(world.create(request, customer=customer, deadline_seconds=60))
+    assert (await first).says == "OK"
+    assert (await patient).says == "OK"
+    assert _is_idle(world)
+
+
+@on_virtual_time
+async def test_validate_only_waits_for_a_place() -> None:
+    world = World(plans.OUTREACH, admission=Admission(9, 9, 1))
+    world.http.script[STEP] = [SLOW_PROVIDER]
+    first = world.start(plans.CALL)
+    await asyncio.sleep(1)
+    planned = await world.create(world.request(plans.CALL, validate_only=True))
+    assert planned.says == "OK"
+    assert world.clock.monotonic_seconds() > 5
+    assert (await first).says == "OK"
+    assert _is_idle(world)
+
+
+@pytest.mark.parametrize(("limits", "at_work"), [((9, 9, 1), "acme"), ((9, 1, 1), "bolt")])
+@on_virtual_time
+async def test_a_finished_request_is_answered_without_a_place(
+    limits: tuple[int, int, int], at_work: str
+) -> None:
+    world = World(plans.OUTREACH, admission=Admission(*limits))
+    done = await world.create(plans.CALL, request_id="done")
+    world.http.script[STEP] = [SLOW_PROVIDER]
+    began_seconds = world.clock.monotonic_seconds()
+    other = world.request(plans.CALL, sequence_id="4712")
+    first = asyncio.create_task(world.create(other, customer=at_work))
+    await asyncio.sleep(1)
+    again = await world.create(plans.CALL, request_id="done")
+    assert (again.says, again.step_id) == ("OK", done.step_id)
+    assert world.clock.monotonic_seconds() < began_seconds + 2
+    assert (await first).says == "OK"
+    assert _is_idle(world)
+
+
+@dataclass(frozen=True, slots=True)
+class _Visit:
+    """One request, as the admission sees it."""
+
+    key: ConnectionKey
+    sequence_id: str
+    comes_after_seconds: int
+    waits_seconds: int
+    works_seconds: int
+    leaves_after_seconds: int
+
+
+_SECONDS = st.integers(0, 5)
+_VISITS = st.lists(
+    st.builds(
+        _Visit,
+        st.builds(ConnectionKey, st.sampled_from(["acme", "bolt"]), st.sampled_from(ProviderName)),
+        st.sampled_from(["1", "2", "3"]),
+        _SECONDS,
+        _SECONDS,
+        _SECONDS,
+        _SECONDS,
+    ),
+    max_size=60,
+)
+
+
+class _Visits:
+    """Runs visits, and sees to it that no more are worked on than may be."""
+
+    def __init__(self, admission: Admission, per_provider: int, per_connection: int) -> None:
+        self._admission = admission
+        self._per_provider = per_provider
+        self._per_connection = per_connection
+        self._working: Counter[ConnectionKey | ProviderName] = Counter()
+
+    async def make(self, visit: _Visit) -> None:
+        await asyncio.sleep(visit.comes_after_seconds)
+        with suppress(TimeoutError, ServiceError):
+            async with asyncio.timeout(visit.leaves_after_seconds):
+                await self._ask(visit)
+
+    async def _ask(self, visit: _Visit) -> None:
+        admission, key, seconds = self._admission, visit.key, visit.waits_seconds
+        with admission.request(key):
+            async with (
+                admission.turn(key, visit.sequence_id, seconds),
+                admission.place(key, seconds),
+            ):
+                self._working.update((key, key.provider))
+                assert self._working[key] <= self._per_connection
+                assert self._working[key.provider] <= self._per_provider
+                try:
+                    await asyncio.sleep(visit.works_seconds)
+                finally:
+                    self._working.subtract((key, key.provider))
+
+
+@settings(max_examples=100, deadline=None)
+@given(visits=_VISITS, limits=st.sampled_from([(9, 3, 2), (30, 2, 1), (4, 4, 4)]))
+@on_virtual_time
+async def test_whatever_happens_nothing_is_kept(
+    visits: list[_Visit], limits: tuple[int, int, int]
+) -> None:
+    """Requests come, wait, are worked on and leave at the same moments, in any number."""
+    admission = Admission(*limits)
+    house = _Visits(admission, *limits[1:])
+    async with asyncio.TaskGroup() as group:
+        for visit in visits:
+            group.create_task(house.make(visit))
+    assert _holds_nothing(admission)
 
 
 @on_virtual_time

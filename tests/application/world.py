@@ -21,6 +21,7 @@ from service.application.rate_limits import RateLimits
 from service.application.recovery import Recovery
 from service.domain.connection import Connection, ConnectionKind, Secret
 from service.domain.errors import ServiceError
+from service.domain.fingerprint import Fingerprints
 from service.domain.operation import Operation, OperationKey
 from service.domain.outcome import StepAnswer
 from service.domain.step import ConnectionKey, ProviderName, SequenceStep, StepRequest
@@ -40,6 +41,7 @@ PROVIDERS: Mapping[ProviderName, Provider] = {
     ProviderName.APOLLO: Apollo(ApolloModel.base_url),
 }
 SETTLE_SECONDS = 120.0
+FINGERPRINTS = Fingerprints(b"a key of tests")
 
 MODELS: Mapping[ProviderName, type[Vendor]] = {
     ProviderName.OUTREACH: OutreachModel,
@@ -133,6 +135,7 @@ class World:
         provider: ProviderName,
         requests_in_flight_max: int = 100,
         adapter: Provider | None = None,
+        admission: Admission | None = None,
     ) -> None:
         self.provider = provider
         self._numbers = itertools.count()
@@ -142,14 +145,14 @@ class World:
         self.clock = VirtualClock()
         self.rate_limits = RateLimits(self.clock)
         self.tasks = OperationTasks()
-        self.admission = Admission(requests_in_flight_max)
+        self.admission = admission or Admission(requests_in_flight_max, 100, 100)
         providers = PROVIDERS if adapter is None else {provider: adapter}
         surroundings = Surroundings(self.http, self.connections, self.rate_limits, self.clock)
         self.journal = memory_journal(self.clock)
         settle_seconds = dict.fromkeys(ProviderName, SETTLE_SECONDS)
         self.owned = _NamedOperations(self.journal, settle_seconds, self.clock)
         self.recovery = Recovery(providers, self.journal, self.owned, surroundings)
-        claims = Claims(self.journal, self.recovery, self.owned, self.clock)
+        claims = Claims(self.journal, self.recovery, self.owned, self.clock, FINGERPRINTS)
         self.use_case = CreateSequenceStep(
             providers, self.admission, self.tasks, claims, surroundings
         )

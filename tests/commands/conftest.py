@@ -30,6 +30,8 @@ class CommandLine:
     """`sequence-step-service`, as a person runs it with the service's own settings."""
 
     capture: pytest.CaptureFixture[str]
+    environment: dict[str, str]
+    """What was set for it."""
 
     async def run(self, *arguments: str) -> tuple[int, str, str]:
         """Run a command; return its exit status and what it wrote."""
@@ -95,8 +97,7 @@ def settings(environment: dict[str, str]) -> Settings:
 
 @pytest.fixture
 def command_line(environment: dict[str, str], capsys: pytest.CaptureFixture[str]) -> CommandLine:
-    assert environment  # Set in this process.
-    return CommandLine(capsys)
+    return CommandLine(capsys, environment)
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 import datetime as dt
 import json
+import os
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -9,8 +10,10 @@ from typing import Any
 
 import pytest
 
+from service.bootstrap import opened_stores
 from service.commands import operations
 from service.domain.operation import CallState, OperationState
+from service.settings import Settings
 from tests.commands.conftest import CommandLine
 from tests.journal.samples import ACME, ACME_AT_APOLLO, GLOBEX, claimed, ended, key, noted, sending
 from tests.journal.stores import FullJournal
@@ -65,6 +68,7 @@ async def test_a_row_says_which_request_it_is_and_how_it_stands(
         "sequence": "s-1",
         "state": "INCOMPLETE",
         "step": "42",
+        "contents": None,
     }
 
 
@@ -79,12 +83,12 @@ async def test_the_list_is_a_table_for_people(
     assert (status, err) == (0, "")
     head, *rows = [line.split() for line in out.splitlines()]
     assert head[:6] == ["request_id", "customer", "provider", "sequence", "state", "step"]
-    assert head[6:] == ["updated_at", "next_look_at"]
+    assert head[6:] == ["updated_at", "next_look_at", "contents"]
     assert [row[:6] for row in rows] == [
         ["r-2", "globex", "outreach", "s-1", "INCOMPLETE", "42"],
         ["r-1", "acme", "outreach", "s-1", "IN_DOUBT", "-"],
     ]
-    assert {row[7] for row in rows} == {"-"}
+    assert {(row[7], row[8]) for row in rows} == {("-", "-")}
 
 
 async def test_where_nothing_is_there_is_nothing_to_list(command_line: CommandLine) -> None:
@@ -378,11 +382,35 @@ async def test_a_key_that_is_gone_is_named(
     await in_doubt(journal)
     monkeypatch.setenv("ENGAGEMENT_KEYS", "other:" + "A" * 43 + "=")
 
-    for command in (("list",), ("show", *R_1), (*SETTLE[1:], "--nothing", *BY_HAND)):
-        status, out, err = await command_line.run("operations", *command)
-        assert (status, out) == (1, "")
-        assert "which is not among the given keys" in err
-        assert err.count("\n") == 1
+    status, out, err = await command_line.run(*SETTLE, "--nothing", *BY_HAND)
+    assert (status, out) == (1, "")
+    assert "which is not among the given keys" in err
+    assert err.count("\n") == 1
+
+
+async def test_a_row_that_cannot_be_read_is_listed_and_shown(
+    command_line: CommandLine, journal: FullJournal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As far as its columns go, beside one that can be."""
+    await ended(journal, key(), INCOMPLETE, step_id=42)
+    entry = command_line.environment["ENGAGEMENT_KEYS"]
+    monkeypatch.setenv("ENGAGEMENT_KEYS", "other:" + "A" * 43 + "=")
+    async with opened_stores(Settings.from_environment(os.environ)) as stores:
+        await in_doubt(stores.journal, "r-2", sequence_id="s-2")
+
+    readable, unreadable = await command_line.listed()
+    (shown,) = await command_line.shown(*R_1)
+
+    assert (readable["request_id"], readable["contents"]) == ("r-2", None)
+    assert (unreadable["request_id"], unreadable["contents"]) == ("r-1", "unreadable")
+    assert (unreadable["state"], unreadable["step"]) == ("INCOMPLETE", "42")
+    assert shown.pop("created_at").endswith("Z")
+    assert shown == {
+        **unreadable,
+        "caller": "crm",
+        "unreadable_because": "the operation 'r-1' of caller 'crm' of customer acme at outreach is "
+        f"encrypted with key '{entry.partition(':')[0]}', which is not among the given keys",
+    }
 
 
 async def test_the_program_as_it_is_installed(

@@ -15,6 +15,9 @@ from service.stores.connections_sqlite import SqliteConnections
 from service.stores.key_ring import KeyRing
 from service.stores.postgres_database import PostgresDatabase
 from service.stores.postgres_migrations import migrate
+from service.stores.sealed_rows import SealedRows
+from service.stores.sealed_rows_postgres import PostgresSealedRows
+from service.stores.sealed_rows_sqlite import SqliteSealedRows
 from service.stores.sqlite_database import SqliteDatabase
 from tests.postgres_server import shared_server
 
@@ -34,6 +37,9 @@ class KeptRows(Protocol):
 
     def connections(self, key_ring: KeyRing, clock: Clock) -> FullConnectionStore:
         """Return a store on it."""
+
+    def sealed_rows(self) -> SealedRows:
+        """Return what a change of keys sees of it."""
 
     def as_another_process(self) -> "AbstractAsyncContextManager[KeptRows]":
         """Open it once more."""
@@ -55,6 +61,9 @@ class SqliteRows:
 
     def connections(self, key_ring: KeyRing, clock: Clock) -> SqliteConnections:
         return SqliteConnections(self._database, key_ring, clock)
+
+    def sealed_rows(self) -> SealedRows:
+        return SqliteSealedRows(self._database)
 
     def as_another_process(self) -> "AbstractAsyncContextManager[SqliteRows]":
         return _opened_file(self._path)
@@ -79,6 +88,9 @@ class PostgresRows:
 
     def connections(self, key_ring: KeyRing, clock: Clock) -> PostgresConnections:
         return PostgresConnections(self._database, key_ring, clock)
+
+    def sealed_rows(self) -> SealedRows:
+        return PostgresSealedRows(self._database)
 
     def as_another_process(self) -> "AbstractAsyncContextManager[PostgresRows]":
         return _opened_url(self._url)

@@ -13,8 +13,9 @@ from pathlib import Path
 
 import pytest
 
+from service.__main__ import main
 from service.application.customer_connections import CustomerConnections
-from service.commands import connections, keys
+from service.commands import connections
 from service.domain.connection import ConnectionKind, Secret
 from service.providers.oauth import OAuthTokenEndpoint
 from service.settings import Settings
@@ -89,10 +90,7 @@ def run(
 def test_keys_new_prints_an_entry_that_the_settings_take(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    parser = argparse.ArgumentParser()
-    keys.add_parser(parser.add_subparsers())
-    parser.parse_args(["keys", "new"])
-    assert keys.run() == 0
+    assert main(["keys", "new"]) == 0
     entry = capsys.readouterr().out.removesuffix("\n")
     (key,) = Settings.from_environment({"ENGAGEMENT_KEYS": entry}).keys
     assert len(base64.b64decode(key.key.reveal())) == 32

@@ -5,8 +5,10 @@ from contextlib import aclosing, asynccontextmanager
 from pathlib import Path
 
 from service.stores.journal_postgres import PostgresJournal
+from service.stores.key_ring import KeyRing
 from service.stores.postgres_database import PostgresDatabase
 from service.stores.postgres_migrations import migrate
+from service.stores.sealed_rows_postgres import PostgresSealedRows
 from tests.connections.samples import RING
 from tests.postgres_server import shared_server
 
@@ -25,6 +27,7 @@ class PostgresStore:
     def __init__(self, database: PostgresDatabase) -> None:
         self.database = database
         self.journal = PostgresJournal(database, RING)
+        self.sealed_rows = PostgresSealedRows(database)
 
     async def pass_seconds(self, seconds: float) -> None:
         passed = {"passed_ms": round(seconds * 1000)}
@@ -36,6 +39,9 @@ class PostgresStore:
     async def documents(self) -> list[bytes]:
         rows = await self.database.fetch(b"SELECT document FROM operations")
         return [document for (document,) in rows]
+
+    def journal_with(self, key_ring: KeyRing) -> PostgresJournal:
+        return PostgresJournal(self.database, key_ring)
 
 
 @asynccontextmanager

@@ -12,6 +12,9 @@ from typing import Protocol
 
 from service.application.journal_port import Journal, OperationsForPeople
 from service.stores.journal_sqlite import SqliteJournal
+from service.stores.key_ring import KeyRing
+from service.stores.sealed_rows import SealedRows
+from service.stores.sealed_rows_sqlite import SqliteSealedRows
 from service.stores.sqlite_database import SqliteDatabase, migrate
 from tests.connections.manual_clock import ManualClock
 from tests.connections.samples import RING
@@ -29,6 +32,10 @@ class JournalStore(Protocol):
     def journal(self) -> FullJournal:
         """The journal; it encrypts with `RING`."""
 
+    @property
+    def sealed_rows(self) -> SealedRows:
+        """What a change of keys sees of it."""
+
     async def pass_seconds(self, seconds: float) -> None:
         """Let time pass in the store: move its clock, or all that it has written down."""
 
@@ -38,6 +45,9 @@ class JournalStore(Protocol):
     async def documents(self) -> list[bytes]:
         """Return what the rows have in their column `document`."""
 
+    def journal_with(self, key_ring: KeyRing) -> FullJournal:
+        """Return the same journal, as a process with other keys has it."""
+
 
 class SqliteStore:
     """A journal in SQLite."""
@@ -46,6 +56,7 @@ class SqliteStore:
         self.database = database
         self.clock = clock
         self.journal = SqliteJournal(database, RING, clock)
+        self.sealed_rows = SqliteSealedRows(database)
 
     async def pass_seconds(self, seconds: float) -> None:
         self.clock.passed_seconds += seconds
@@ -58,6 +69,9 @@ class SqliteStore:
             lambda connection: connection.execute("SELECT document FROM operations").fetchall()
         )
         return [document for (document,) in rows]
+
+    def journal_with(self, key_ring: KeyRing) -> FullJournal:
+        return SqliteJournal(self.database, key_ring, self.clock)
 
 
 @asynccontextmanager

@@ -49,8 +49,10 @@ async def test_a_row_that_was_moved_is_refused(
 ) -> None:
     await _keep(journal)
     await store.execute(f"UPDATE operations SET {column} = '{value}'")  # noqa: S608 - the test's own
+    with capture_logs():
+        (row,) = await journal.summaries(connection=None, only_unsettled=False, limit=1)
     with capture_logs() as events, pytest.raises(ServiceError) as caught:
-        await journal.summaries(connection=None, only_unsettled=False, limit=1)
+        await journal.find(row.operation.key)
     assert caught.value.reason is Reason.INTERNAL
     assert [event["event"] for event in events] == ["operation_unreadable"]
     assert CONTENT not in f"{events}{caught.value!r}{caught.value.__cause__!r}"
@@ -68,15 +70,46 @@ async def test_a_document_of_another_row_is_refused(
         "WHERE request_id = 'r-1'"
     )
     documents = sorted(await store.documents())
-    for failing in (
-        claim(journal, key()),
-        journal.find(key()),
-        journal.show(ACME, "r-1"),
-    ):
+    for failing in (claim(journal, key()), journal.find(key())):
         with pytest.raises(ServiceError) as caught:
             await failing
         assert caught.value.reason is Reason.INTERNAL
     assert sorted(await store.documents()) == documents
+
+
+async def test_people_are_shown_the_columns_of_an_unreadable_row(
+    store: JournalStore, journal: FullJournal
+) -> None:
+    """It does not hide the others."""
+    await claimed(journal, key("running"), "s-1")
+    made = await ended(journal, key("made"), OperationState.INCOMPLETE, sequence_id="s-2")
+    lost = await ended(
+        journal, key("lost"), OperationState.IN_DOUBT, sequence_id="s-3", is_open=True
+    )
+    shown = await journal.summaries(connection=None, only_unsettled=True, limit=9)
+    await store.execute("UPDATE operations SET key_id = 'gone' WHERE request_id <> 'running'")
+
+    with capture_logs():
+        unreadable = await journal.summaries(connection=None, only_unsettled=True, limit=9)
+        (alone,) = await journal.show(ACME, "made")
+
+    assert [each.operation for each in shown] == [lost, made, unreadable[2].operation]
+    assert alone == unreadable[1]
+    for whole, row in zip(shown, unreadable, strict=True):
+        operation = row.operation
+        assert (operation.key, operation.state, operation.step_id, operation.sent_at_epoch_ms) == (
+            whole.operation.key,
+            whole.operation.state,
+            whole.operation.step_id,
+            whole.operation.sent_at_epoch_ms,
+        )
+        assert operation.holds_sequence == whole.operation.holds_sequence
+        assert replace(row, operation=whole.operation, unreadable="") == whole
+    assert [bool(row.unreadable) for row in unreadable] == [True, True, False]
+    assert unreadable[1].unreadable == (
+        "the operation 'made' of caller 'crm' of customer acme at outreach is encrypted with key "
+        "'gone', which is not among the given keys"
+    )
 
 
 async def test_an_unreadable_document_does_not_stop_the_others(

@@ -146,7 +146,7 @@ async def test_a_database_of_an_older_version_is_refused(
     with pytest.raises(DatabaseUnusable) as caught:
         await opening(empty_postgres_url)
     assert str(caught.value) == (
-        "the database's schema has version 0, and this program needs 2: run `migrate` first"
+        "the database's schema has version 0, and this program needs 3: run `migrate` first"
     )
 
 

@@ -30,7 +30,7 @@ def given(environment: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> pytes
 
 @pytest.mark.usefixtures("given")
 def test_it_says_what_it_applied(capsys: pytest.CaptureFixture[str]) -> None:
-    for said in ("the schema is up to date; applied now: 1, 2", "the schema is up to date"):
+    for said in ("the schema is up to date; applied now: 1, 2, 3", "the schema is up to date"):
         assert main(["migrate"]) == 0
         assert capsys.readouterr() == (f"{said}\n", "")
 
@@ -38,7 +38,7 @@ def test_it_says_what_it_applied(capsys: pytest.CaptureFixture[str]) -> None:
 @pytest.mark.usefixtures("given")
 def test_commands_want_it_first(capsys: pytest.CaptureFixture[str]) -> None:
     needed = (
-        "error: the database's schema has version 0, and this program needs 2: "
+        "error: the database's schema has version 0, and this program needs 3: "
         "run `migrate` first\n"
     )
     assert main(["connections", "list"]) == 1
@@ -51,7 +51,7 @@ async def test_serving_wants_it_first(environment: dict[str, str], tmp_path: Pat
     status, said = await run_to_its_end(environment, tmp_path / "log")
     assert status == 1
     assert said == (
-        "the database's schema has version 0, and this program needs 2: run `migrate` first\n"
+        "the database's schema has version 0, and this program needs 3: run `migrate` first\n"
     )
 
 

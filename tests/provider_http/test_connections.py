@@ -3,13 +3,13 @@
 import asyncio
 import socket
 from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack, aclosing
 
 import pytest
 
 from service.domain.provider_call import AnswerLost
 from service.providers import provider_http
 from service.providers.provider_http import (
-    CONNECTIONS_MAX,
     CONNECTIONS_PER_HOST_MAX,
     UNACKNOWLEDGED_MS_MAX,
     ProviderHttp,
@@ -148,18 +148,24 @@ class TestPool:
             assert await outcome(client, request(url), timeout_seconds=600) == NO_CONNECTION
         await client.aclose()
 
-    async def test_host_that_hangs_leaves_room_for_others(self, client: ProviderHttp) -> None:
-        assert CONNECTIONS_MAX > 2 * CONNECTIONS_PER_HOST_MAX
-        async with (
-            ScriptedServer(never_answer) as hanging,
-            ScriptedServer(answer_every_request) as healthy,
-        ):
-            holding = [
-                asyncio.create_task(outcome(client, request(hanging.url())))
-                for _ in range(2 * CONNECTIONS_PER_HOST_MAX)
+    async def test_hosts_that_hang_leave_room_for_others(self) -> None:
+        """Every provider hangs, and a token is fetched from a host of its own."""
+        per_host = 16
+        async with AsyncExitStack() as stack:
+            client = await stack.enter_async_context(aclosing(ProviderHttp(per_host)))
+            hanging = [
+                await stack.enter_async_context(ScriptedServer(never_answer)) for _ in range(3)
             ]
-            await hanging.saw(requests=CONNECTIONS_PER_HOST_MAX)
+            healthy = await stack.enter_async_context(ScriptedServer(answer_every_request))
+            holding = [
+                asyncio.create_task(outcome(client, request(server.url())))
+                for server in hanging
+                for _ in range(2 * per_host)
+            ]
+            for server in hanging:
+                await server.saw(requests=per_host)
             assert await outcome(client, request(healthy.url())) == Answered(200)
+            assert [len(server.peers) for server in hanging] == [per_host] * 3
             await cancel(holding)
 
 

@@ -21,6 +21,7 @@ from service.settings import Settings
 from service.stores.key_ring import new_entry
 from service.transport.server import StopTimes
 from tests.service.grpc_failure import Failure, failure_of
+from tests.service.leaked_credentials import LogWatch
 from tests.service.vendor_account import VendorAccount
 
 NewAccount = Callable[..., Awaitable[VendorAccount]]
@@ -65,6 +66,15 @@ class Client:
         with pytest.raises(grpc.aio.AioRpcError) as caught:
             await self.create(account, step, **request)
         return failure_of(caught.value)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_credential_is_logged() -> Iterator[None]:
+    """By the services in this process; those of their own look at the end of each."""
+    watch = LogWatch()
+    watch.start()
+    yield
+    assert watch.found == []
 
 
 @pytest.fixture(scope="session")

@@ -4,14 +4,16 @@ import asyncio
 import json
 import os
 import sys
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from service.settings import Settings
+from tests.service.leaked_credentials import leaked
 
+SERVE = ("service", "serve")
 START_SECONDS_MAX = 30.0
 STOP_SECONDS_MAX = 60.0
 
@@ -52,30 +54,35 @@ class ServiceProcess:
 
 @asynccontextmanager
 async def service_process(
-    environment: Mapping[str, str], log_path: Path
+    environment: Mapping[str, str], log_path: Path, program: Sequence[str] = SERVE
 ) -> AsyncIterator[ServiceProcess]:
-    """Start the service; it is killed at the end if it still runs then."""
-    async with _started(environment, log_path) as process:
+    """Start the service; it is killed at the end if it still runs then.
+
+    Whatever it was for, its log has no credential.
+    """
+    async with _started(environment, log_path, program) as process:
         yield ServiceProcess(process, log_path, Settings.from_environment(environment))
+    assert leaked(_text(log_path), environment) == []
 
 
 async def run_to_its_end(environment: Mapping[str, str], log_path: Path) -> tuple[int, str]:
     """Run `serve`, which has to end by itself; return its exit status and what it said."""
     async with _started(environment, log_path) as process:
         status = await asyncio.wait_for(process.wait(), START_SECONDS_MAX)
+    assert leaked(_text(log_path), environment) == []
     return status, _text(log_path)
 
 
 @asynccontextmanager
 async def _started(
-    environment: Mapping[str, str], log_path: Path
+    environment: Mapping[str, str], log_path: Path, program: Sequence[str] = SERVE
 ) -> AsyncIterator[asyncio.subprocess.Process]:
     inherited = {
         name: value for name, value in os.environ.items() if not name.startswith("ENGAGEMENT_")
     }
     with log_path.open("wb") as log:
         process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "service", "serve"),
+            *(sys.executable, "-m", *program),
             env={**inherited, **environment},
             stdin=asyncio.subprocess.DEVNULL,
             stdout=log,

@@ -188,6 +188,8 @@ async def test_a_service_that_has_enough_to_do_says_so_at_once(
         sandbox.base_url,
         tmp_path / "engagement.db",
         ENGAGEMENT_REQUESTS_IN_FLIGHT_MAX="3",
+        ENGAGEMENT_REQUESTS_IN_FLIGHT_PER_PROVIDER_MAX="3",
+        ENGAGEMENT_REQUESTS_IN_FLIGHT_PER_CONNECTION_MAX="3",
     )
     async with client_of(settings) as client:
         async with opened_stores(settings) as stores:

@@ -17,6 +17,7 @@ from service.bootstrap import opened_stores
 from service.domain.connection import Connection, ConnectionKind, Secret
 from service.domain.step import ConnectionKey, ProviderName
 from tests.service.conftest import Client, NewAccount, client_at, environment_for
+from tests.service.leaked_credentials import LogWatch, leaked
 from tests.service.service_process import service_process
 from tests.service.step_messages import AUTO_EMAIL, CALL, step
 from tests.service.vendor_account import VendorAccount
@@ -210,6 +211,34 @@ def _check_that_it_happened(codes: list[str], log: str) -> None:
         *("RESOURCE_EXHAUSTED",),
     }
     assert log.count('"event":"rpc"') == len(codes)
+
+
+@pytest.mark.parametrize(
+    ("line", "found"),
+    [
+        ({"event": "rpc", "customer": "outreach-test-1"}, 0),
+        ({"event": "rpc", "customer": "outreach-test-1-access-1"}, 1),
+        ({"event": "rpc", "customer": "ak" + 64 * "0"}, 1),
+        ({"event": "store_failed", "error": "postgresql://me:secret@db"}, 1),
+        ({"event": "rpc", "subject": "Hello"}, 1),
+        ({"event": "made up"}, 1),
+    ],
+)
+def test_the_watch_over_this_suite_s_logs_finds_what_it_should(
+    line: dict[str, str], found: int
+) -> None:
+    watch = LogWatch()
+
+    watch.look(None, "info", line)
+
+    assert len(watch.found) == found
+
+
+def test_the_look_at_a_process_s_log_finds_its_own_secrets() -> None:
+    environment = {"ENGAGEMENT_KEYS": "k1:a2V5", "ENGAGEMENT_OUTREACH_CLIENT_SECRET": "hush"}
+
+    assert leaked("k1 and nothing else", environment) == []
+    assert leaked("with a2V5 and hush", environment) == ["a2V5", "hush"]
 
 
 async def test_no_cookie_is_kept(client: Client, new_account: NewAccount) -> None:

@@ -131,7 +131,8 @@ async def test_ctrl_c_ends_it_as_well(sandbox: RunningSandbox, tmp_path: Path) -
         process.process.send_signal(signal.SIGINT)
         assert await process.ended() == 0
 
-    assert [line["event"] for line in process.log()] == ["serving", "stopping", "stopped"]
+    events = [line["event"] for line in process.log()]
+    assert events == ["serving", "callers_not_identified", "stopping", "stopped"]
 
 
 @pytest.mark.parametrize("signals", [1, 3])

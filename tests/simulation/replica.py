@@ -25,6 +25,7 @@ from service.application.rate_limits import RateLimits
 from service.application.recovery import Recovery
 from service.domain.connection import Connection
 from service.domain.errors import Reason, ServiceError
+from service.domain.fingerprint import Fingerprints
 from service.domain.operation import Operation, OperationKey
 from service.domain.outcome import StepAnswer
 from service.domain.provider_call import AnswerLost, NotSent, ProviderAnswer, ProviderRequest
@@ -36,6 +37,7 @@ from tests.simulation.vendor_side import Sender, VendorSide
 
 DRAIN_SECONDS = 200.0
 STORE_RETRY_SECONDS = 5.0
+FINGERPRINTS = Fingerprints(b"a key of simulations")
 
 Result = TypeVar("Result")
 
@@ -101,9 +103,13 @@ class Replica:
         self._tasks = OperationTasks()
         self._use_case = CreateSequenceStep(
             outside.providers,
-            Admission(outside.requests_in_flight_max),
+            Admission(
+                outside.requests_in_flight_max,
+                outside.requests_in_flight_max,
+                outside.requests_in_flight_max // 2,
+            ),
             self._tasks,
-            Claims(journal, recovery, owned, clock),
+            Claims(journal, recovery, owned, clock, FINGERPRINTS),
             surroundings,
         )
         self._services = [asyncio.create_task(each) for each in (owned.run(), recovery.run())]

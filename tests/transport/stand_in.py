@@ -18,6 +18,7 @@ from engagement.v1 import sequence_step_service_pb2 as service_pb2
 from service.application.arrival import Arrival
 from service.application.create_sequence_step import CreateSequenceStep
 from service.domain.outcome import StepAnswer
+from service.transport.caller_identity import local_caller
 from service.transport.sequence_step_servicer import SequenceStepServicer
 from service.transport.server import GrpcServer, StopTimes
 
@@ -219,7 +220,7 @@ async def serving(
 ) -> AsyncIterator[Api]:
     """Run a server, with a channel to it; `application` is what stands behind `servicer`."""
     with capture_logs() as log:
-        server = GrpcServer(servicer, requests_in_flight_max=100, reflects=True)
+        server = GrpcServer(servicer, local_caller, requests_in_flight_max=100, reflects=True)
         port = await server.start("127.0.0.1:0")
         try:
             async with grpc.aio.insecure_channel(f"127.0.0.1:{port}", channel_options) as channel:

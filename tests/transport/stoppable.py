@@ -9,6 +9,7 @@ import sys
 
 from service.application.arrival import Arrival
 from service.domain.outcome import StepAnswer
+from service.transport.caller_identity import local_caller
 from service.transport.log_setup import configure_logging
 from service.transport.server import GrpcServer, StopTimes, serve_until_stopped, stop_signals
 from tests.transport.stand_in import StandIn, servicer_for
@@ -36,7 +37,9 @@ async def main(*seconds: float) -> None:
     configure_logging("error")
     application = StandIn()
     application.behaviour = never_answer
-    server = GrpcServer(servicer_for(application), requests_in_flight_max=10, reflects=False)
+    server = GrpcServer(
+        servicer_for(application), local_caller, requests_in_flight_max=10, reflects=False
+    )
     with stop_signals() as signals:
         port = await server.start("127.0.0.1:0")
         say(f"port {port}")

@@ -44,6 +44,7 @@ async def test_a_call_that_went_well(api: Api) -> None:
         "event": "rpc",
         "log_level": "info",
         "method": METHOD,
+        "caller": "local",
         "customer": "acme",
         "provider": "outreach",
         "request_id": REQUEST_ID,

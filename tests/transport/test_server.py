@@ -6,6 +6,7 @@ import sys
 from asyncio.subprocess import PIPE, Process
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import grpc
 import pytest
@@ -16,7 +17,9 @@ from grpc_reflection.v1alpha.reflection_pb2 import (
 
 from service.application.arrival import Arrival
 from service.domain.outcome import StepAnswer
+from service.transport.caller_identity import local_caller
 from service.transport.server import (
+    OPTIONS,
     SERVICE_NAME,
     GrpcServer,
     ListenError,
@@ -38,7 +41,7 @@ from tests.transport.stand_in import (
 
 def new_server(application: StandIn | None = None) -> GrpcServer:
     servicer = servicer_for(application or StandIn())
-    return GrpcServer(servicer, requests_in_flight_max=10, reflects=False)
+    return GrpcServer(servicer, local_caller, requests_in_flight_max=10, reflects=False)
 
 
 @pytest.mark.parametrize("service", ["", SERVICE_NAME])
@@ -106,6 +109,13 @@ async def test_metadata_over_the_limit_is_refused_by_the_library(api: Api) -> No
 
     assert failed.value.code() == grpc.StatusCode.RESOURCE_EXHAUSTED
     assert api.application.calls == []
+
+
+def test_the_library_knows_every_option() -> None:
+    """It takes what it does not know without a word, and the limit would not be there."""
+    (library,) = Path(grpc.__file__).parent.glob("_cython/cygrpc*.so")
+    known = library.read_bytes()
+    assert [name for name, _ in OPTIONS if name.encode() not in known] == []
 
 
 @asynccontextmanager
@@ -304,7 +314,7 @@ async def test_a_server_that_fails_by_itself_does_not_leave_a_process_that_serve
         finished.append(seconds)
 
     servicer = servicer_for(StandIn())
-    server = Failing(servicer, requests_in_flight_max=10, reflects=False)
+    server = Failing(servicer, local_caller, requests_in_flight_max=10, reflects=False)
     await server.start("127.0.0.1:0")
 
     with pytest.raises(RuntimeError, match="the library gave up"), stop_signals() as signals:

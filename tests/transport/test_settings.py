@@ -36,6 +36,11 @@ def read(**environ: str) -> Settings:
 def test_the_defaults() -> None:
     assert Settings.from_environment(ENOUGH | {"PATH": "/bin"}) == Settings(
         listen="127.0.0.1:50051",
+        policy=None,
+        tls_certificate=None,
+        tls_key=None,
+        tls_client_ca=None,
+        tls_ended_in_front=False,
         database=SqliteFile(Path("var/engagement.db")),
         keys=(EncryptionKey("k1", Secret(KEY)),),
         outreach_api_url="https://api.outreach.io/api/v2",
@@ -54,6 +59,8 @@ def test_the_defaults() -> None:
         reflection=False,
         log_level="info",
         requests_in_flight_max=1000,
+        requests_in_flight_per_provider_max=200,
+        requests_in_flight_per_connection_max=50,
         drain_delay_seconds=5.0,
         grace_seconds=30.0,
         finish_seconds=35.0,
@@ -63,6 +70,11 @@ def test_the_defaults() -> None:
 def test_what_is_set_counts_and_what_is_empty_does_not() -> None:
     settings = read(
         LISTEN="[::1]:0",
+        POLICY="/etc/engagement/policy.toml",
+        TLS_CERTIFICATE="tls.crt",
+        TLS_KEY="tls.key",
+        TLS_CLIENT_CA="ca.crt",
+        TLS_ENDED_IN_FRONT="true",
         DATABASE="/srv/x.db",
         KEYS=f"new:{OTHER_KEY}, old:{KEY}",
         OUTREACH_API_URL="http://127.0.0.1:8000/outreach/",
@@ -75,13 +87,20 @@ def test_what_is_set_counts_and_what_is_empty_does_not() -> None:
         REQUIRE_REQUEST_ID="true",
         REFLECTION="True",
         LOG_LEVEL=" DEBUG ",
-        REQUESTS_IN_FLIGHT_MAX="1",
+        REQUESTS_IN_FLIGHT_MAX="3",
+        REQUESTS_IN_FLIGHT_PER_PROVIDER_MAX="2",
+        REQUESTS_IN_FLIGHT_PER_CONNECTION_MAX="1",
         DRAIN_DELAY_SECONDS="0",
         GRACE_SECONDS="0.5",
         FINISH_SECONDS="",
     )
 
     assert settings.listen == "[::1]:0"
+    assert settings.policy == Path("/etc/engagement/policy.toml")
+    assert settings.tls_certificate == Path("tls.crt")
+    assert settings.tls_key == Path("tls.key")
+    assert settings.tls_client_ca == Path("ca.crt")
+    assert settings.tls_ended_in_front is True
     assert settings.database == SqliteFile(Path("/srv/x.db"))
     assert [key.id for key in settings.keys] == ["new", "old"]
     assert settings.outreach_api_url == "http://127.0.0.1:8000/outreach"
@@ -94,7 +113,9 @@ def test_what_is_set_counts_and_what_is_empty_does_not() -> None:
     assert settings.require_request_id is True
     assert settings.reflection is True
     assert settings.log_level == "debug"
-    assert settings.requests_in_flight_max == 1
+    assert settings.requests_in_flight_max == 3
+    assert settings.requests_in_flight_per_provider_max == 2
+    assert settings.requests_in_flight_per_connection_max == 1
     assert settings.drain_delay_seconds == 0
     assert settings.grace_seconds == 0.5
     assert settings.finish_seconds == 35
@@ -105,15 +126,60 @@ def test_loopback_addresses_can_be_served_at(listen: str) -> None:
     assert read(LISTEN=listen).listen == listen
 
 
-@pytest.mark.parametrize(
-    "listen",
-    ["0.0.0.0:50051", "[::]:50051", "10.0.0.1:50051", "[::ffff:10.0.0.1]:1", "example.com:1"],
-)
-def test_addresses_that_other_machines_reach_are_refused(listen: str) -> None:
-    (problem,) = problems(LISTEN=listen)
+REACHABLE = [
+    "0.0.0.0:50051",
+    "[::]:50051",
+    "10.0.0.1:50051",
+    "[::ffff:10.0.0.1]:1",
+    "example.com:1",
+]
+TLS = {"TLS_CERTIFICATE": "tls.crt", "TLS_KEY": "tls.key"}
 
-    assert problem.startswith("ENGAGEMENT_LISTEN must be a loopback address such as 127.0.0.1:")
-    assert "callers are not authenticated yet" in problem
+
+@pytest.mark.parametrize("listen", REACHABLE)
+@pytest.mark.parametrize("more", [{}, TLS, {"TLS_ENDED_IN_FRONT": "true"}])
+def test_addresses_that_other_machines_reach_need_a_policy(
+    listen: str, more: dict[str, str]
+) -> None:
+    (problem,) = problems(LISTEN=listen, **more)
+
+    assert problem == (
+        "ENGAGEMENT_LISTEN must be a loopback address such as 127.0.0.1, unless ENGAGEMENT_POLICY "
+        "is set: without it callers are not identified, so the service must not be reachable from "
+        "other machines."
+    )
+
+
+@pytest.mark.parametrize("listen", REACHABLE)
+@pytest.mark.parametrize("more", [{}, {"TLS_ENDED_IN_FRONT": "false"}])
+def test_addresses_that_other_machines_reach_need_tls_too(
+    listen: str, more: dict[str, str]
+) -> None:
+    (problem,) = problems(LISTEN=listen, POLICY="policy.toml", **more)
+
+    assert problem == (
+        "ENGAGEMENT_LISTEN must be a loopback address such as 127.0.0.1, unless "
+        "ENGAGEMENT_TLS_CERTIFICATE is set, or ENGAGEMENT_TLS_ENDED_IN_FRONT is true because a "
+        "mesh or proxy ends TLS and only it can reach the port: without TLS others can read tokens."
+    )
+
+
+@pytest.mark.parametrize("listen", REACHABLE)
+@pytest.mark.parametrize("more", [TLS, {"TLS_ENDED_IN_FRONT": "true"}])
+def test_with_a_policy_and_tls_any_address_can_be_served_at(
+    listen: str, more: dict[str, str]
+) -> None:
+    assert read(LISTEN=listen, POLICY="policy.toml", **more).listen == listen
+
+
+def test_half_of_the_tls_files_is_refused() -> None:
+    both = "give both ENGAGEMENT_TLS_CERTIFICATE and ENGAGEMENT_TLS_KEY."
+
+    assert problems(TLS_CERTIFICATE="tls.crt") == (f"ENGAGEMENT_TLS_KEY is missing; {both}",)
+    assert problems(TLS_KEY="tls.key") == (f"ENGAGEMENT_TLS_CERTIFICATE is missing; {both}",)
+    assert problems(TLS_CLIENT_CA="ca.crt") == (
+        "ENGAGEMENT_TLS_CLIENT_CA is of use only with ENGAGEMENT_TLS_CERTIFICATE.",
+    )
 
 
 @pytest.mark.parametrize(
@@ -231,6 +297,27 @@ def test_other_forms_are_refused(name: str, text: str, problem: str) -> None:
     assert problems(**{name: text}) == (f"ENGAGEMENT_{name} {problem}",)
 
 
+@pytest.mark.parametrize(
+    ("limits", "named"),
+    [
+        ({"MAX": "100"}, {"PER_PROVIDER_MAX (200)": "MAX (100)"}),
+        ({"PER_CONNECTION_MAX": "201"}, {"PER_CONNECTION_MAX (201)": "PER_PROVIDER_MAX (200)"}),
+        (
+            {"MAX": "1", "PER_PROVIDER_MAX": "2", "PER_CONNECTION_MAX": "3"},
+            {"PER_PROVIDER_MAX (2)": "MAX (1)", "PER_CONNECTION_MAX (3)": "PER_PROVIDER_MAX (2)"},
+        ),
+    ],
+)
+def test_a_share_that_is_larger_than_the_whole_is_a_problem(
+    limits: dict[str, str], named: dict[str, str]
+) -> None:
+    prefix = "ENGAGEMENT_REQUESTS_IN_FLIGHT_"
+    said = problems(**{f"REQUESTS_IN_FLIGHT_{name}": text for name, text in limits.items()})
+    assert said == tuple(
+        f"{prefix}{share} must not be more than {prefix}{whole}." for share, whole in named.items()
+    )
+
+
 def test_an_unknown_variable_is_a_problem_even_when_it_is_empty() -> None:
     assert problems(LISTN="x", DATABSE="") == (
         "ENGAGEMENT_DATABSE is no setting; the nearest that is one is ENGAGEMENT_DATABASE.",
@@ -258,16 +345,18 @@ def test_every_problem_is_told_at_once() -> None:
                 "ENGAGEMENT_REFLECTION": "maybe",
                 "ENGAGEMENT_COLOUR": "blue",
                 "ENGAGEMENT_OUTREACH_CLIENT_ID": "id",
+                "ENGAGEMENT_TLS_KEY": "tls.key",
             }
         )
 
     first_words = [problem.split()[0] for problem in failed.value.problems]
     assert first_words == [
         "ENGAGEMENT_COLOUR",
-        "ENGAGEMENT_LISTEN",
         "ENGAGEMENT_KEYS",
         "ENGAGEMENT_REFLECTION",
         "ENGAGEMENT_OUTREACH_CLIENT_SECRET",
+        "ENGAGEMENT_TLS_CERTIFICATE",
+        "ENGAGEMENT_LISTEN",
     ]
     assert str(failed.value).splitlines() == list(failed.value.problems)
 
@@ -286,7 +375,7 @@ def test_settings_do_not_print_their_secrets() -> None:
 def test_the_table_for_the_documentation_has_a_row_for_each_setting() -> None:
     rows = [[cell.strip() for cell in row.split("|")] for row in settings_table().splitlines()]
 
-    assert len(rows) == 22
+    assert len(rows) == 29
     assert all(len(row) == 5 and row[3] for row in rows)
     cells = {row[1]: row[2] for row in rows}
     assert cells["`ENGAGEMENT_LISTEN`"] == "`127.0.0.1:50051`"

@@ -29,7 +29,8 @@ class SequenceStepServiceStub:
     """Adds steps to a customer's sequences in Outreach, Salesloft or Apollo.
 
     Request metadata, each exactly once: `x-customer-id` (1 to 256 printable ASCII characters
-    without spaces) and `x-provider-name` (`outreach`, `salesloft` or `apollo`, in any case).
+    without spaces) and `x-provider-name` (`outreach`, `salesloft` or `apollo`, in any case). Where
+    the service knows callers by tokens, also `authorization` (`Bearer` and the token).
 
     Answer metadata: `engagement-request-id` (initial) is the id that the request runs under. It is
     sent directly before the first write, and with every OK answer. An error before the first write
@@ -58,7 +59,8 @@ class SequenceStepServiceServicer:
     """Adds steps to a customer's sequences in Outreach, Salesloft or Apollo.
 
     Request metadata, each exactly once: `x-customer-id` (1 to 256 printable ASCII characters
-    without spaces) and `x-provider-name` (`outreach`, `salesloft` or `apollo`, in any case).
+    without spaces) and `x-provider-name` (`outreach`, `salesloft` or `apollo`, in any case). Where
+    the service knows callers by tokens, also `authorization` (`Bearer` and the token).
 
     Answer metadata: `engagement-request-id` (initial) is the id that the request runs under. It is
     sent directly before the first write, and with every OK answer. An error before the first write
@@ -117,7 +119,8 @@ class SequenceStepService:
     """Adds steps to a customer's sequences in Outreach, Salesloft or Apollo.
 
     Request metadata, each exactly once: `x-customer-id` (1 to 256 printable ASCII characters
-    without spaces) and `x-provider-name` (`outreach`, `salesloft` or `apollo`, in any case).
+    without spaces) and `x-provider-name` (`outreach`, `salesloft` or `apollo`, in any case). Where
+    the service knows callers by tokens, also `authorization` (`Bearer` and the token).
 
     Answer metadata: `engagement-request-id` (initial) is the id that the request runs under. It is
     sent directly before the first write, and with every OK answer. An error before the first write
