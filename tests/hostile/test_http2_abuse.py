@@ -40,6 +40,9 @@ from tests.service.conftest import Client, client_at, environment_for
 from tests.service.service_process import service_process
 from tests.service.vendor_account import VendorAccount
 
+EMPTY_FRAMES_END = {("closed", ""), ("reset", "INTERNAL_ERROR"), ("goaway", "INTERNAL_ERROR")}
+"""The library closes the connection, and may come to say why before."""
+
 GROWTH_BYTES_MAX = 20 * 1024 * 1024
 OPEN_FILES = 4096
 CONNECTIONS = 1000
@@ -266,12 +269,12 @@ async def test_a_flood_of_small_frames_costs_no_memory(survivor: Abused, flood: 
 
 
 @pytest.mark.parametrize(
-    ("content", "expected"),
-    [(block([("x-more", "y" * 50)]), {"grpc-status": "8"}), (b"", {"closed": ""})],
+    ("content", "ends"),
+    [(block([("x-more", "y" * 50)]), {("grpc-status", "8")}), (b"", EMPTY_FRAMES_END)],
     ids=["with fields", "empty"],
 )
 async def test_headers_without_end_are_ended(
-    survivor: Abused, content: bytes, expected: dict[str, str]
+    survivor: Abused, content: bytes, ends: set[tuple[str, str]]
 ) -> None:
     before_bytes = survivor.resident_bytes()
     async with greeted(survivor) as connection:
@@ -280,7 +283,7 @@ async def test_headers_without_end_are_ended(
         for _ in range(200):
             if not await connection.send(frame(Kind.CONTINUATION, 0, 1, content) * 100):
                 break
-        assert expected.items() <= (await end).items()
+        assert ends & (await end).items()
     assert survivor.resident_bytes() - before_bytes < GROWTH_BYTES_MAX
 
 
