@@ -306,6 +306,7 @@ class Execution:
         if self._operation.undo is None:
             self._entry.note_undo(undo)
         may_be_gone = self._operation.call(UNDO).is_uncertain
+        may_still_go = may_be_gone and self._entry.settles_in_seconds > 0
         exchange = await self._send(UNDO, despite_limit=True)
         if undo.target is Target.TEMPLATE or exchange.meaning is Meaning.DONE:
             # A template that stays is in no sequence: "nothing was written" holds all the same.
@@ -316,7 +317,7 @@ class Execution:
             is_undone = await self._reconciliation.is_undone(undo)
         if is_undone:
             return _Ended(OperationState.NO_EFFECT, failure)
-        is_refused = self._operation.call(UNDO).state is CallState.REFUSED
+        is_refused = self._operation.call(UNDO).state is CallState.REFUSED and not may_still_go
         if is_undone is None or (not is_refused and (exchange.was_lost or may_be_gone)):
             return _Ended(OperationState.IN_DOUBT, self._not_known(undo))
         self._entry.note_undo(None)

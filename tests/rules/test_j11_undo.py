@@ -183,6 +183,26 @@ async def test_j11_a_removal_that_is_refused_when_the_step_is_gone_had_its_effec
 
 
 @on_virtual_time
+async def test_j11_a_refusal_says_nothing_of_a_removal_that_may_still_be_applied() -> None:
+    """A removal is lost and under way when the next one is refused."""
+    late = Happening(plans.LOST, applied_after_seconds=100)
+    world = _world(REFUSED, late, *[LOST] * 3, REFUSED)
+    world.http.script[MESSAGE] *= 2
+    assert (await world.create(PLAN.step, request_id=REQUEST)).says == "STEP_INCOMPLETE"
+    await asyncio.sleep(SETTLE_SECONDS)
+    for _ in range(2):
+        assert (await world.create(PLAN.step, request_id=REQUEST)).says == "OUTCOME_UNKNOWN"
+        await asyncio.sleep(20)
+    assert len(world.vendor.steps) == 1
+    await asyncio.sleep(SETTLE_SECONDS)
+    await world.recovery.sweep()
+    row = await world.row(REQUEST)
+    assert row is not None
+    assert (row.state, world.vendor.steps) == (OperationState.NO_EFFECT, {})
+    assert world.http.writes == [STEP, MESSAGE, DELETE, MESSAGE, *[DELETE] * 5]
+
+
+@on_virtual_time
 async def test_j11_a_removal_outlives_its_process() -> None:
     async with Stage(PLAN) as stage:
         stage.script.exchanges = {
