@@ -35,7 +35,7 @@ TECHNOLOGY = {
     "google": {"transport"},
     "engagement": {"transport"},
     "httpx": {"providers"},
-    "aiohttp": {"providers"},
+    "httptools": {"providers"},
     "sqlite3": {"stores"},
     "psycopg": {"stores"},
     "psycopg_pool": {"stores"},

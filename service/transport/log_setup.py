@@ -26,7 +26,7 @@ from service.transport.log_events import EVENTS
 
 LIBRARIES_LEVEL: Final = logging.WARNING
 
-SILENT: Final = ("httpx", "httpcore", "aiohttp")
+SILENT: Final = ("httpx", "httpcore")
 """Their messages quote addresses, headers and cookies of requests to providers."""
 
 HEARD: Final = ("asyncio", "grpc", "psycopg")

@@ -113,7 +113,7 @@ def _spread(data: object) -> None:
     threading.Thread(target=int, args=(text,), name=text).start()
     Carrier(data)
     warnings.warn(text, stacklevel=1)
-    for name in ("httpx", "aiohttp.client", "grpc", "psycopg.pool", "asyncio", "made.up"):
+    for name in ("httpx", "grpc", "psycopg.pool", "asyncio", "made.up"):
         log = logging.getLogger(name)
         log.error("failed with %s and %r", text, data)
         log.error(ValueError(text))

@@ -7,7 +7,8 @@ from typing import Final
 import grpc
 
 from service.domain.provider_call import AnswerLost, NotSent, ProviderAnswer, ProviderRequest
-from service.providers.provider_http import ANSWER_BYTES_MAX, ProviderHttp
+from service.providers.http_connection import ANSWER_BYTES_MAX
+from service.providers.provider_http import ProviderHttp
 from service.transport.caller_identity import local_caller
 from service.transport.server import GrpcServer, StopTimes
 from tests.fuzz.fuzz_input import CUSTOMER, FuzzInput, Kind

@@ -7,7 +7,8 @@ import tracemalloc
 import pytest
 
 from service.domain.provider_call import ProviderRequest
-from service.providers.provider_http import ANSWER_BYTES_MAX, ProviderHttp
+from service.providers.http_connection import ANSWER_BYTES_MAX
+from service.providers.provider_http import ProviderHttp
 from tests.provider_http.calls import Answered, outcome, request
 from tests.provider_http.scripted_server import Peer, ScriptedServer, answer
 
@@ -121,7 +122,6 @@ async def test_request_and_answer_arrive_as_they_were_written(client: ProviderHt
             "authorization": "Bearer secret",
             "content-type": "application/vnd.api+json",
             "content-length": "14",
-            "accept": "*/*",
             "accept-encoding": "gzip",
             "user-agent": "sequence-step-service",
         }

@@ -7,10 +7,8 @@ import pytest
 
 from service.application.clock import boot_seconds
 from service.providers import provider_http
-from service.providers.provider_http import (
-    CONNECTIONS_PER_HOST_MAX,
-    ProviderHttp,
-)
+from service.providers.http_pool import CONNECTIONS_PER_HOST_MAX
+from service.providers.provider_http import ProviderHttp
 from tests.provider_http.calls import Answered, Unsent, outcome, request
 from tests.provider_http.scripted_server import (
     Peer,

@@ -180,7 +180,7 @@ log.error("recovery_failed", exc_info=(type(error), error, None))
 
 def test_libraries_are_heard_from_warnings_on_in_the_same_form() -> None:
     body = """
-for name in ("httpx", "aiohttp.access", "asyncio", "anything"):
+for name in ("httpx", "asyncio", "anything"):
     logging.getLogger(name).info("GET %s", "https://api.example/?token=hush")
 logging.getLogger("asyncio").warning("Executing %r took %.1f seconds", ["hush"], 0.5)
 try:
@@ -198,7 +198,7 @@ except ZeroDivisionError:
 
 def test_the_provider_client_is_silent_whatever_happens() -> None:
     body = """
-for name in ("httpx", "httpcore.connection", "aiohttp.client", "aiohttp.internal"):
+for name in ("httpx", "httpcore.connection"):
     logging.getLogger(name).critical("Can not load cookies: %s", "hush")
 """
     assert lines(body, "debug") == []
