@@ -6,12 +6,13 @@ takes time, and at the end.
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final
 
 from service.application import endings
 from service.application.journal_port import Claimed, Journal, StepTaken
 from service.application.ports import Clock
+from service.domain.changed_copy import changed
 from service.domain.errors import Reason, ServiceError
 from service.domain.operation import CallState, Operation, OperationCall, OperationState
 from service.domain.plan import Target, Write
@@ -84,7 +85,7 @@ class JournalEntry:
     def note_undo(self, write: Write | None) -> None:
         """Turn back: the next write removes what was made; None when it had no effect."""
         undo = None if write is None else OperationCall(write)
-        self.operation = replace(self.operation, undo=undo)
+        self.operation = changed(self.operation, undo=undo)
 
     def note(self, index: int, state: CallState, *, is_uncertain: bool = False) -> None:
         """Take down what became of a call."""
@@ -92,14 +93,14 @@ class JournalEntry:
         if call.state is not state:
             call = call.moved(state)
         if is_uncertain:
-            call = replace(call, is_uncertain=True)
+            call = changed(call, is_uncertain=True)
         self.operation = self.operation.with_call(index, call)
 
     def note_found(self, ids: Ids, warnings: Iterable[StepWarning] = ()) -> None:
         """Take down ids that the provider named, and warnings."""
         operation, more_warnings = self.operation, tuple(warnings)
         if ids or more_warnings:
-            self.operation = replace(
+            self.operation = changed(
                 operation,
                 ids={**operation.ids, **ids},
                 warnings=(*operation.warnings, *more_warnings),
@@ -107,15 +108,15 @@ class JournalEntry:
 
     def note_open(self, *, is_open: bool) -> None:
         """Take down whether a step of ours may still appear."""
-        self.operation = replace(self.operation, is_open=is_open)
+        self.operation = changed(self.operation, is_open=is_open)
 
     def note_adopted(self, *, is_open: bool) -> None:
         """Take down that the step was found, and whether one more of it may still appear."""
-        self.operation = replace(self.operation, candidates=None, is_open=is_open)
+        self.operation = changed(self.operation, candidates=None, is_open=is_open)
 
     def note_candidates(self, step_ids: Iterable[str]) -> None:
         """Take down which steps may be ours, now that no other one can appear."""
-        self.operation = replace(self.operation, candidates=frozenset(step_ids), is_open=False)
+        self.operation = changed(self.operation, candidates=frozenset(step_ids), is_open=False)
 
     def note_cut_off(self) -> None:
         """Take down that what is under way may or may not be applied."""
@@ -124,7 +125,7 @@ class JournalEntry:
     def note_duplicates(self, step_ids: Iterable[str]) -> None:
         """Take down steps that equal ours and turned up beside it."""
         duplicates = self.operation.duplicates | frozenset(step_ids)
-        self.operation = replace(self.operation, duplicates=duplicates)
+        self.operation = changed(self.operation, duplicates=duplicates)
 
     async def steps_of_others(self) -> frozenset[str]:
         """Return the steps of this sequence that other operations made.
@@ -149,10 +150,7 @@ class JournalEntry:
         self.note(index, CallState.SENT)
         self.may_be_sent = True
         now_epoch_ms = await self._save(is_sending=True)
-        call = replace(self.operation.call(index), sent_at_epoch_ms=now_epoch_ms)
-        self.operation = replace(
-            self.operation.with_call(index, call), sent_at_epoch_ms=now_epoch_ms
-        )
+        self.operation = self.operation.sent(index, now_epoch_ms)
 
     async def commit(self) -> None:
         """Commit what was noted.
@@ -173,14 +171,7 @@ class JournalEntry:
             JournalFailed, OwnershipLost: the end is not known to be committed.
         """
         look_after_seconds = self._look_after_seconds(state, passes_by_itself=passes_by_itself)
-        looks = self.operation.looks + (state is not OperationState.SUCCEEDED)
-        ended = replace(self.operation, trouble=trouble, looks=looks)
-        if ended.state is not state:
-            ended = ended.moved(state)
-        is_final = state in {OperationState.SUCCEEDED, OperationState.NO_EFFECT}
-        if is_final and not ended.is_open:
-            ended = ended.without_contents()
-        self.operation = ended
+        self.operation = self.operation.ended(state, trouble)
         for pause_seconds in END_PAUSES_SECONDS:
             try:
                 await self._save(look_after_seconds=look_after_seconds)

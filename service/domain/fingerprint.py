@@ -11,8 +11,9 @@ import hashlib
 import hmac
 import json
 from collections.abc import Mapping
+from typing import Final
 
-from service.domain.step import StepRequest
+from service.domain.step import SequenceStep, StepRequest
 
 VERSION = 2
 """Changes when the same request would give another fingerprint; 1 had no key."""
@@ -20,12 +21,15 @@ VERSION = 2
 DIGEST_CHARACTERS = 32
 """128 bits: enough that two values never share a digest by chance."""
 
+_FINGERPRINT: Final = json.JSONEncoder(sort_keys=True)
+_STEP_FIELDS: Final = tuple(field.name for field in dataclasses.fields(SequenceStep))
+
 
 class Fingerprints:
     """Makes fingerprints with one key, which does not print."""
 
     def __init__(self, key: bytes) -> None:
-        self._key = key
+        self._hmac = hmac.new(key, digestmod="sha256")
 
     def of(self, request: StepRequest) -> str:
         """Return the canonical JSON of the digests of all fields that are set, by their paths.
@@ -41,11 +45,13 @@ class Fingerprints:
         return fingerprint if known["version"] == VERSION else self._keyed(known["fields"])
 
     def _keyed(self, digests: Mapping[str, str]) -> str:
-        fields = {
-            name: hmac.digest(self._key, digest.encode(), "sha256").hex()[:DIGEST_CHARACTERS]
-            for name, digest in digests.items()
-        }
-        return json.dumps({"version": VERSION, "fields": fields}, sort_keys=True)
+        fields = {name: self._keyed_digest(digest) for name, digest in digests.items()}
+        return _FINGERPRINT.encode({"version": VERSION, "fields": fields})
+
+    def _keyed_digest(self, digest: str) -> str:
+        keyed = self._hmac.copy()  # Has taken in the key, which is most of the work.
+        keyed.update(digest.encode())
+        return keyed.hexdigest()[:DIGEST_CHARACTERS]
 
 
 def differing_fields(one: str, other: str) -> tuple[str, ...]:
@@ -59,8 +65,8 @@ def _digests(request: StepRequest) -> dict[str, str]:
     """Return a digest without a key of every field that is set, by its path."""
     digests = {
         f"step.{name}": _digest(value)
-        for name, value in _fields_set(request.step)
-        if name != "template_id"
+        for name in _STEP_FIELDS
+        if name != "template_id" and not _is_unset(value := getattr(request.step, name))
     }
     if request.step.template_id:
         digests["step.template.id"] = _digest(request.step.template_id)
@@ -70,23 +76,13 @@ def _digests(request: StepRequest) -> dict[str, str]:
     return digests
 
 
-def _fields_set(step: object) -> list[tuple[str, object]]:
-    assert dataclasses.is_dataclass(step)
-    return [
-        (each.name, value)
-        for each in dataclasses.fields(step)
-        if not _is_unset(value := getattr(step, each.name))
-    ]
-
-
 def _is_unset(value: object) -> bool:
     """Whether a field was not given; an interval or an order of 0 was."""
     return value is None or value is False or (isinstance(value, str | dict) and not value)
 
 
 def _digest(value: object) -> str:
-    text = json.dumps(value, sort_keys=True, ensure_ascii=False, default=_plain)
-    return hashlib.sha256(text.encode()).hexdigest()[:DIGEST_CHARACTERS]
+    return hashlib.sha256(_VALUES.encode(value).encode()).hexdigest()[:DIGEST_CHARACTERS]
 
 
 def _plain(value: object) -> object:
@@ -98,3 +94,6 @@ def _plain(value: object) -> object:
     if isinstance(value, enum.Enum):
         return value.value
     return str(value)  # A day, or a moment with its zone.
+
+
+_VALUES: Final = json.JSONEncoder(sort_keys=True, ensure_ascii=False, default=_plain)

@@ -1,6 +1,7 @@
 """The types of JSON, and how a value that came from outside is read without trust."""
 
 import json
+from codecs import BOM_UTF8
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, TypeAlias
 
@@ -17,10 +18,13 @@ def parse_json_object(raw: bytes) -> JsonObject | None:
     """Read a JSON object in UTF-8, of limited depth; None for anything else."""
     try:
         # Decoded here, since `json` would also guess other encodings.
-        value = json.loads(raw.decode("utf-8-sig"))
+        value = json.loads(raw.removeprefix(BOM_UTF8).decode())
     except (ValueError, RecursionError):
         return None
-    return value if isinstance(value, dict) and not _is_too_deep(value) else None
+    if not isinstance(value, dict):
+        return None
+    may_be_deep = raw.count(b"{") + raw.count(b"[") > JSON_DEPTH_MAX
+    return None if may_be_deep and _is_too_deep(value) else value
 
 
 def _is_too_deep(value: JsonObject) -> bool:
@@ -40,7 +44,8 @@ def _is_too_deep(value: JsonObject) -> bool:
 def member(value: JsonValue, *path: str | int) -> JsonValue:
     """Return the value at `path`, or None where the shape is another one."""
     for key in path:
-        if isinstance(key, str) and isinstance(value, Mapping):
+        # A dict first: to ask whether something is a Mapping takes long.
+        if isinstance(key, str) and isinstance(value, dict | Mapping):
             value = value.get(key)
         elif isinstance(key, int) and isinstance(value, list) and key < len(value):
             value = value[key]

@@ -6,9 +6,10 @@ listed here, and any other is a bug that stops the operation.
 
 import enum
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Final, Self
 
+from service.domain.changed_copy import changed
 from service.domain.plan import Target, Write
 from service.domain.step import ConnectionKey, Ids
 from service.domain.warnings import StepWarning
@@ -98,7 +99,11 @@ class OperationCall:
     def moved(self, state: CallState) -> Self:
         """Return the call in another state."""
         assert state in _CALL_MOVES[self.state], f"a call moved from {self.state} to {state}"
-        return replace(self, state=state)
+        return changed(self, state=state)
+
+    def without_content(self) -> Self:
+        """Return the call without the body of its write."""
+        return changed(self, write=changed(self.write, body=None))
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,7 +178,7 @@ class Operation:
     def moved(self, state: OperationState) -> Self:
         """Return the operation in another state."""
         assert state in _OPERATION_MOVES[self.state], f"moved from {self.state} to {state}"
-        return replace(self, state=state)
+        return changed(self, state=state)
 
     def call(self, index: int) -> OperationCall:
         """Return one of the plan's calls, or the undo."""
@@ -185,8 +190,18 @@ class Operation:
     def with_call(self, index: int, call: OperationCall) -> Self:
         """Return the operation with one of its calls, or its undo, replaced."""
         if index == UNDO:
-            return replace(self, undo=call)
-        return replace(self, calls=(*self.calls[:index], call, *self.calls[index + 1 :]))
+            return changed(self, undo=call)
+        return changed(self, calls=self._calls_with(index, call))
+
+    def sent(self, index: int, at_epoch_ms: int) -> Self:
+        """Return the operation once it is known when a call was committed as SENT."""
+        call = changed(self.call(index), sent_at_epoch_ms=at_epoch_ms)
+        if index == UNDO:
+            return changed(self, undo=call, sent_at_epoch_ms=at_epoch_ms)
+        return changed(self, calls=self._calls_with(index, call), sent_at_epoch_ms=at_epoch_ms)
+
+    def _calls_with(self, index: int, call: OperationCall) -> tuple[OperationCall, ...]:
+        return (*self.calls[:index], call, *self.calls[index + 1 :])
 
     def planned_anew(self, writes: tuple[Write, ...], steps_before: frozenset[str]) -> Self:
         """Return the operation with the plan of a new run: nothing of an earlier one is left.
@@ -205,7 +220,7 @@ class Operation:
             else OperationCall(write)
             for write in writes
         )
-        return replace(
+        return changed(
             self,
             calls=calls,
             undo=None,
@@ -224,17 +239,34 @@ class Operation:
     def _own_steps(self) -> frozenset[str]:
         return frozenset(() if self.step_id is None else (self.step_id,))
 
+    def ended(self, state: OperationState, trouble: str) -> Self:
+        """Return the operation at an end, and what stopped it.
+
+        One that is final and closed keeps no bodies of writes.
+        """
+        assert state is self.state or state in _OPERATION_MOVES[self.state], (
+            f"moved from {self.state} to {state}"
+        )
+        is_final = state in {OperationState.SUCCEEDED, OperationState.NO_EFFECT}
+        return changed(
+            self,
+            state=state,
+            calls=self._calls_without_contents() if is_final and not self.is_open else self.calls,
+            looks=self.looks + (state is not OperationState.SUCCEEDED),
+            trouble=trouble,
+        )
+
     def without_contents(self) -> Self:
         """Return the operation without the bodies of its writes, which nothing reads any more."""
-        return replace(
-            self,
-            calls=tuple(replace(call, write=replace(call.write, body=None)) for call in self.calls),
-        )
+        return changed(self, calls=self._calls_without_contents())
+
+    def _calls_without_contents(self) -> tuple[OperationCall, ...]:
+        return tuple(call.without_content() for call in self.calls)
 
     def settled_by_hand(self, step_id: str | None, because: str) -> Self:
         """Return the operation as a person settled it: with this step, or without any."""
         state = OperationState.NO_EFFECT if step_id is None else OperationState.SUCCEEDED
-        return replace(
+        return changed(
             self.moved(state),
             ids={} if step_id is None else {"step_id": step_id},
             is_open=False,
@@ -248,13 +280,13 @@ class Operation:
         Of one that had no effect, only which steps are not its own: it runs as if it were new.
         """
         if self.state is OperationState.NO_EFFECT:
-            fresh = replace(self, calls=())
+            fresh = changed(self, calls=())
             return fresh.planned_anew((), frozenset())
         calls = tuple(_lost_if_sent(call) for call in self.calls)
         has_lost_step = any(
             was.state is CallState.SENT and was.write.target is Target.STEP for was in self.calls
         )
-        return replace(
+        return changed(
             self,
             calls=calls,
             undo=None if self.undo is None else _lost_if_sent(self.undo),
@@ -265,4 +297,4 @@ class Operation:
 def _lost_if_sent(call: OperationCall) -> OperationCall:
     if call.state is not CallState.SENT:
         return call
-    return replace(call.moved(CallState.LOST), is_uncertain=True)
+    return changed(call.moved(CallState.LOST), is_uncertain=True)

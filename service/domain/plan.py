@@ -79,9 +79,11 @@ def _bound_object(body: Mapping[str, object], ids: Ids) -> JsonObject:
 
 
 def _bound(value: object, ids: Ids) -> object:
+    if value is None or isinstance(value, str | int | float):  # Most are: the rest costs more.
+        return value
     if isinstance(value, Reference):
         return ids[value.name]
-    if isinstance(value, Mapping):
+    if isinstance(value, dict | Mapping):
         return {key: _bound(inner, ids) for key, inner in value.items()}
     if isinstance(value, list | tuple):
         return [_bound(inner, ids) for inner in value]

@@ -20,7 +20,7 @@ MEMBERS_MAX: Final = 64
 _Work = TypeVar("_Work")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Member(Generic[_Work]):
     """One piece of work, and who waits for what comes of it."""
 
@@ -44,11 +44,12 @@ class Member(Generic[_Work]):
 
 
 class Groups(Generic[_Work]):
-    """Does work in groups, one group at a time, in the order of arrival."""
+    """Does work in groups, one group at a time, in the order of arrival, on the running loop."""
 
     def __init__(self, do_group: Callable[[Sequence[Member[_Work]]], Awaitable[None]]) -> None:
         """Take what does a group: it tells every member, or raises for all that it has not told."""
         self._do_group = do_group
+        self._loop = asyncio.get_running_loop()
         self._waiting: deque[Member[_Work]] = deque()
         self._running: asyncio.Task[None] | None = None
         self._has_company = False
@@ -61,10 +62,10 @@ class Groups(Generic[_Work]):
         Raises:
             Exception: what its member is told, or what the whole group failed with.
         """
-        answer: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        answer: asyncio.Future[Any] = self._loop.create_future()
         self._waiting.append(Member(work, answer))
         if self._running is None:
-            self._running = asyncio.create_task(self._run())
+            self._running = self._loop.create_task(self._run())
         return await answer
 
     async def aclose(self) -> None:

@@ -106,4 +106,4 @@ def _associated_data(place: Place, key_id: str) -> bytes:
     """Join the parts, each behind its length, so that no two places give the same bytes."""
     parts = (place.customer_id, place.provider, place.column, key_id)
     encoded = [part.encode() for part in parts]
-    return b"".join(len(part).to_bytes(4, "big") + part for part in encoded)
+    return b"".join([len(part).to_bytes(4, "big") + part for part in encoded])

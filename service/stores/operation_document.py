@@ -1,49 +1,68 @@
 """What is known of an operation beyond its columns, as one JSON text.
 
+What is as in a new operation, or a new call, is left out.
+
 A `Reference` in a body is an object whose only key is "$". Bodies hold what callers wrote, so every
 key of theirs that begins with "$" gets one more: no content can be taken for a reference.
 """
 
 import json
-from collections.abc import Mapping
-from typing import Any, Final
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any, Final, TypeAlias
 
 from service.domain.operation import CallState, Operation, OperationCall
 from service.domain.plan import Reference, Target, Write
 from service.domain.warnings import ProblemType, StepWarning
 
 _MARK: Final = "$"
-_JSON: Final = json.JSONEncoder(separators=(",", ":"))
+_ENCODER: Final = partial(json.JSONEncoder, separators=(",", ":"), check_circular=False)
+
+_NEW: Final[Mapping[str, object]] = {
+    "calls": [],
+    "undo": None,
+    "ids": {},
+    "snapshot": [],
+    "warnings": [],
+    "is_open": False,
+    "candidates": None,
+    "looks": 0,
+    "trouble": "",
+    "duplicates": [],
+    "settled_because": "",
+}
+"""What a document would say of a new operation."""
+
+_Body: TypeAlias = Mapping[str, object]
 
 
 def document_of(operation: Operation) -> str:
     """Return all that `facts_in` reads again, as ASCII: what callers wrote may be half a pair."""
-    document = {
-        "calls": [_call(call) for call in operation.calls],
-        "undo": None if operation.undo is None else _call(operation.undo),
-        "ids": dict(operation.ids),
-        "snapshot": sorted(operation.snapshot),
-        "warnings": [
-            {"problem_type": each.problem_type.name, "detail": each.detail, "field": each.field}
-            for each in operation.warnings
-        ],
-        "is_open": operation.is_open,
-        "candidates": None if operation.candidates is None else sorted(operation.candidates),
-        "looks": operation.looks,
-        "trouble": operation.trouble,
-        "duplicates": sorted(operation.duplicates),
-        "settled_because": operation.settled_because,
-    }
-    return _JSON.encode(document)
+    references = []
+
+    def marked(value: object) -> object:
+        if isinstance(value, Mapping):
+            return dict(value)
+        assert isinstance(value, Reference)
+        references.append(value)
+        return {_MARK: value.name}
+
+    document = _ENCODER(default=marked).encode(_facts(operation, lambda body: body))
+    if document.count(f'"{_MARK}') == len(references):
+        return document
+    # Another text begins with the mark too, perhaps a key. To look at all keys each time would cost
+    # as much as all else here.
+    return _ENCODER().encode(_facts(operation, _marked))
 
 
 def facts_in(document: str) -> dict[str, Any]:
     """Return the fields of `Operation` that a document has; a list of a body stays a list."""
-    facts: dict[str, Any] = json.loads(document)
+    facts: dict[str, Any] = {**_NEW, **json.loads(document)}
     undo, candidates = facts["undo"], facts["candidates"]
     return facts | {
         "calls": tuple(_read_call(call) for call in facts["calls"]),
         "undo": None if undo is None else _read_call(undo),
+        "ids": dict(facts["ids"]),
         "snapshot": frozenset(facts["snapshot"]),
         "warnings": tuple(
             StepWarning(ProblemType[each["problem_type"]], each["detail"], each["field"])
@@ -54,32 +73,62 @@ def facts_in(document: str) -> dict[str, Any]:
     }
 
 
-def _call(call: OperationCall) -> dict[str, object]:
+def _facts(operation: Operation, stored: Callable[[_Body], object]) -> dict[str, object]:
+    """Return what is not as in a new operation; `stored` makes of a body what is stored of it."""
+    undo, candidates = operation.undo, operation.candidates
+    facts = {
+        "calls": [_call(call, stored) for call in operation.calls],
+        "undo": None if undo is None else _call(undo, stored),
+        "ids": dict(operation.ids),
+        "snapshot": sorted(operation.snapshot),
+        "warnings": [
+            {"problem_type": each.problem_type.name, "detail": each.detail, "field": each.field}
+            for each in operation.warnings
+        ],
+        "is_open": operation.is_open,
+        "candidates": None if candidates is None else sorted(candidates),
+        "looks": operation.looks,
+        "trouble": operation.trouble,
+        "duplicates": sorted(operation.duplicates),
+        "settled_because": operation.settled_because,
+    }
+    return {name: fact for name, fact in facts.items() if fact != _NEW[name]}
+
+
+def _call(call: OperationCall, stored: Callable[[_Body], object]) -> dict[str, object]:
     write = call.write
-    return {
+    facts: dict[str, object] = {
         "target": write.target.value,
         "method": write.method,
         "path": write.path,
-        "body": _marked(write.body),
         "yields": write.yields,
-        "repeatable": write.repeatable,
         "state": call.state.value,
-        "sent_at_epoch_ms": call.sent_at_epoch_ms,
-        "is_uncertain": call.is_uncertain,
     }
+    if write.body is not None:
+        facts["body"] = stored(write.body)
+    if write.repeatable:
+        facts["repeatable"] = True
+    if call.sent_at_epoch_ms is not None:
+        facts["sent_at_epoch_ms"] = call.sent_at_epoch_ms
+    if call.is_uncertain:
+        facts["is_uncertain"] = True
+    return facts
 
 
-def _read_call(call: dict[str, Any]) -> OperationCall:
+def _read_call(facts: dict[str, Any]) -> OperationCall:
     write = Write(
-        Target(call["target"]),
-        call["method"],
-        call["path"],
-        _unmarked(call["body"]),
-        tuple(call["yields"]),
-        call["repeatable"],
+        Target(facts["target"]),
+        facts["method"],
+        facts["path"],
+        _unmarked(facts.get("body")),
+        tuple(facts["yields"]),
+        facts.get("repeatable", False),
     )
     return OperationCall(
-        write, CallState(call["state"]), call["sent_at_epoch_ms"], call["is_uncertain"]
+        write,
+        CallState(facts["state"]),
+        facts.get("sent_at_epoch_ms"),
+        facts.get("is_uncertain", False),
     )
 
 

@@ -63,6 +63,7 @@ class SqliteDatabase:
         self._connection = connection
         self._commit = commit
         self._end_commits = end_commits
+        self._loop = asyncio.get_running_loop()
         self._groups: Groups[_Work] = Groups(self._do_group)
 
     @classmethod
@@ -136,13 +137,12 @@ class SqliteDatabase:
 
     async def _begin(self) -> None:
         """Begin a transaction; while another process has one, the event loop goes on."""
-        loop = asyncio.get_running_loop()
-        give_up_at_seconds = loop.time() + BUSY_SECONDS_MAX
+        give_up_at_seconds = self._loop.time() + BUSY_SECONDS_MAX
         while True:
             try:
                 self._connection.execute("BEGIN IMMEDIATE")
             except sqlite3.OperationalError as error:
-                if not _is_busy(error) or loop.time() > give_up_at_seconds:
+                if not _is_busy(error) or self._loop.time() > give_up_at_seconds:
                     _log_failure(error)
                     raise
                 await asyncio.sleep(BUSY_PAUSE_SECONDS)

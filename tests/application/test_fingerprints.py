@@ -31,6 +31,20 @@ UNKEYED = json.dumps(
 """What version 1 kept of `REQUEST`."""
 
 
+KEYED = {
+    "sequence_id": "1c06a45aaedbe95ab8a772cee2da9b6e",
+    "step.interval_seconds": "7432f04ac339d72fb48c40fd6fac1135",
+    "step.task_note": "8264f22e3b4dbdf8422e1065ca460942",
+    "step.type": "69b86268a58aabac1e0b45b25e93bbc7",
+}
+"""What version 2 keeps of `REQUEST` with the key `b"key"`."""
+
+
+def test_the_digests_are_those_of_before() -> None:
+    kept = Fingerprints(b"key").of(REQUEST)
+    assert kept == json.dumps({"fields": KEYED, "version": 2})
+
+
 def test_nobody_without_the_key_makes_the_same() -> None:
     prints = [Fingerprints(bytes([number]) * 32).of(REQUEST) for number in range(3)]
     digests = [set(json.loads(each)["fields"].values()) for each in prints]

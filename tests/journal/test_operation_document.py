@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+from types import MappingProxyType
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -10,7 +11,7 @@ from service.domain.operation import CallState, Operation, OperationCall
 from service.domain.plan import Reference, Target, Write
 from service.domain.warnings import ProblemType, StepWarning
 from service.stores.operation_document import document_of, facts_in
-from tests.journal.samples import key
+from tests.journal.samples import LINK, REMOVAL, STEP, key
 
 COLUMNS = {"key", "sequence_id", "epoch", "state", "sent_at_epoch_ms"}
 """The fields that are read from a row's columns."""
@@ -103,5 +104,59 @@ def test_a_tuple_in_a_body_comes_back_as_the_list_that_is_sent() -> None:
     assert stored.calls[0].write.body == {"ids": [1, [Reference("step_id")]]}
 
 
+def test_a_body_of_any_mapping_comes_back() -> None:
+    inner = MappingProxyType({"$": 1, "id": Reference("step_id")})
+    body = MappingProxyType({"inner": inner, "outer": MappingProxyType({"a": "$"})})
+    call = OperationCall(Write(Target.CONTENT, "POST", "/", body, ()))
+    stored = _stored(Operation(key(), "s-1", 1, calls=(call,)))
+    assert stored.calls[0].write.body == {
+        "inner": {"$": 1, "id": Reference("step_id")},
+        "outer": {"a": "$"},
+    }
+
+
 def test_the_document_is_short_for_what_is_not_there_yet() -> None:
-    assert len(document_of(Operation(key(), "s-1", 1))) < 200
+    assert document_of(Operation(key(), "s-1", 1)) == "{}"
+
+
+def test_the_document_of_a_call_says_what_is_not_as_in_a_new_one() -> None:
+    operation = Operation(key(), "s-1", 1, calls=(OperationCall(REMOVAL),))
+    assert json.loads(document_of(operation)) == {
+        "calls": [
+            {
+                "target": "step",
+                "method": "DELETE",
+                "path": "/steps/{step_id}",
+                "yields": [],
+                "state": "planned",
+            }
+        ]
+    }
+
+
+WHOLE = """{
+    "calls": [
+        {"target": "step", "method": "POST", "path": "/steps", "body": {"note": "Ring twice"},
+         "yields": ["step_id"], "repeatable": false, "state": "done", "sent_at_epoch_ms": 1700,
+         "is_uncertain": false},
+        {"target": "content", "method": "POST", "path": "/links",
+         "body": {"step": {"$": "step_id"}}, "yields": ["link_id"], "repeatable": false,
+         "state": "planned", "sent_at_epoch_ms": null, "is_uncertain": false}
+    ],
+    "undo": null, "ids": {"step_id": 7}, "snapshot": ["9"], "warnings": [], "is_open": false,
+    "candidates": null, "looks": 0, "trouble": "", "duplicates": [], "settled_because": ""
+}"""
+"""A document as it was when it left nothing out."""
+
+
+def test_a_document_of_before_is_read() -> None:
+    operation = Operation(
+        key(),
+        "s-1",
+        1,
+        calls=(OperationCall(STEP, CallState.DONE, 1700), OperationCall(LINK)),
+        ids={"step_id": 7},
+        snapshot=frozenset({"9"}),
+    )
+    columns = {name: getattr(operation, name) for name in COLUMNS}
+    assert Operation(**columns, **facts_in(WHOLE)) == operation
