@@ -38,9 +38,9 @@ _Sequence: TypeAlias = tuple[ConnectionKey, str]
 
 @dataclass(slots=True)
 class _Turn:
-    """The turn at one sequence; asyncio's lock serves in order of arrival."""
+    """The turn at one sequence; asyncio's semaphore serves in order of arrival."""
 
-    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+    lock: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(1))
     users: int = 0
 
 
@@ -112,8 +112,11 @@ class Admission:
         turn = self._turns.setdefault(sequence, _Turn())
         turn.users += 1
         try:
-            async with _held(turn.lock, _until(wait_seconds), _sequence_busy):
+            await _acquire(turn.lock, _until(wait_seconds), _sequence_busy)
+            try:
                 yield
+            finally:
+                turn.lock.release()
         finally:
             turn.users -= 1
             if turn.users == 0:
@@ -128,11 +131,15 @@ class Admission:
         """
         until_seconds = _until(wait_seconds)
         connection, provider = self._connections[key], self._providers[key.provider]
-        async with (
-            _held(connection.places, until_seconds, partial(_no_place, connection.whose)),
-            _held(provider.places, until_seconds, partial(_no_place, provider.whose)),
-        ):
-            yield
+        await _acquire(connection.places, until_seconds, partial(_no_place, connection.whose))
+        try:
+            await _acquire(provider.places, until_seconds, partial(_no_place, provider.whose))
+            try:
+                yield
+            finally:
+                provider.places.release()
+        finally:
+            connection.places.release()
 
     def would_wait(self, key: ConnectionKey, sequence_id: str) -> bool:
         """Whether a request that was counted would have to wait for its turn or its place."""
@@ -147,21 +154,17 @@ def _until(wait_seconds: float) -> float:
     return asyncio.get_running_loop().time() + wait_seconds
 
 
-@asynccontextmanager
-async def _held(
-    lock: asyncio.Lock | asyncio.Semaphore,
-    until_seconds: float,
-    not_in_time: Callable[[], ServiceError],
-) -> AsyncIterator[None]:
+async def _acquire(
+    lock: asyncio.Semaphore, until_seconds: float, not_in_time: Callable[[], ServiceError]
+) -> None:
+    if not lock.locked():
+        await lock.acquire()  # Which does not wait.
+        return
     try:
         async with asyncio.timeout_at(until_seconds):
             await lock.acquire()
     except TimeoutError:
         raise not_in_time() from None
-    try:
-        yield
-    finally:
-        lock.release()
 
 
 def _too_many(whose: str) -> ServiceError:

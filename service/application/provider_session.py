@@ -16,7 +16,7 @@ from service.application import provider_failure
 from service.application.budget import Budget
 from service.application.call_record import CallRecord
 from service.application.ports import Clock, Connections, Http, Provider
-from service.application.rate_limits import RateLimits
+from service.application.rate_limits import RateLimits, Wait
 from service.application.retry import (
     TURNED_AWAY_WAIT_SECONDS_MAX,
     WITHOUT_EFFECT,
@@ -45,6 +45,8 @@ RATE_LIMIT_SECONDS_DEFAULT = 60.0
 
 ANSWERED_WITH_BODY = frozenset({"GET", "PUT"})
 """Of the methods that may be repeated; a DELETE needs no body to be understood."""
+
+_JSON = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 
 NOT_FOUND = 404
 SERVICE_UNAVAILABLE = 503
@@ -123,6 +125,7 @@ class ProviderSession:
     ) -> None:
         self._provider = provider
         self._connection = connection
+        self._headers = provider.headers(connection)
         self._refreshed: Connection | None = None
         """What a refresh gave: when it is refused too, another one does not help."""
         self._budget = budget
@@ -146,7 +149,7 @@ class ProviderSession:
         `despite_limit`: also while the provider limits requests; it may limit others than this.
         """
         self._record.provider_writes += 1
-        content = None if call.body is None else _json(call.body)
+        content = None if call.body is None else _JSON.encode(call.body).encode()
         write = call.write
         request = _Request(write.method, call.path, content, write.repeatable)
         return await self._exchange(request, intent, despite_limit=despite_limit)
@@ -160,12 +163,14 @@ class ProviderSession:
         while True:
             try:
                 self._budget.require(0)
-                if not despite_limit:
-                    await self._wait_for_rate_limit()
+                if not despite_limit and (wait := self._rate_limit()):
+                    await self._surroundings.clock.sleep(wait.seconds)
                 if intent is None:
                     attempt = await self._attempt(request)
                 else:
                     attempt = await self._attempt_write(request, partial(intent, was_lost))
+                if attempt.meaning is Meaning.DONE:
+                    return self._end(request, attempt, was_lost=was_lost)
                 was_lost |= attempt.meaning is Meaning.LOST
                 pause = self._pause_before_repeat(request, attempt, earlier[attempt.meaning])
                 if pause is None:
@@ -173,6 +178,7 @@ class ProviderSession:
                 if attempt.meaning is Meaning.UNAUTHENTICATED:
                     renewed = await self._surroundings.connections.refresh(attempt.connection)
                     self._connection = self._refreshed = renewed
+                    self._headers = self._provider.headers(renewed)
             except ServiceError as failure:
                 return Exchange(Meaning.REFUSED, failure=failure, was_lost=was_lost)
             earlier[attempt.meaning] += 1
@@ -198,7 +204,7 @@ class ProviderSession:
         connection = self._connection
         self._record.provider_requests += 1
         try:
-            answer = await self._send(request, connection, start_by_seconds)
+            answer = await self._send(request, start_by_seconds)
         except NotSent as fact:
             return _Attempt(connection, Meaning.NOT_SENT, why=fact.why)
         except AnswerLost as fact:
@@ -218,15 +224,13 @@ class ProviderSession:
             return _Attempt(connection, Meaning.LOST, why=why)
         return _Attempt(connection, meaning, answer, body)
 
-    async def _send(
-        self, request: _Request, connection: Connection, start_by_seconds: float | None
-    ) -> ProviderAnswer:
+    async def _send(self, request: _Request, start_by_seconds: float | None) -> ProviderAnswer:
         left_seconds = max(self._budget.left_seconds, 0.0)
         return await self._surroundings.http.send(
             ProviderRequest(
                 request.method,
                 self._provider.base_url + request.target,
-                self._provider.headers(connection),
+                self._headers,
                 request.content,
             ),
             timeout_seconds=min(READ_SECONDS_MAX, left_seconds)
@@ -246,15 +250,16 @@ class ProviderSession:
         )
         return _Attempt(connection, Meaning.TURNED_AWAY, answer, wait_seconds=wait_seconds)
 
-    async def _wait_for_rate_limit(self) -> None:
+    def _rate_limit(self) -> Wait | None:
+        """Return how long the connection should wait, or refuse to wait for so long."""
         wait = self._surroundings.rate_limits.wait(self._connection.key)
-        if wait is None:
-            return
-        if wait.seconds > min(TURNED_AWAY_WAIT_SECONDS_MAX, self._budget.left_seconds):
+        if wait is not None and wait.seconds > min(
+            TURNED_AWAY_WAIT_SECONDS_MAX, self._budget.left_seconds
+        ):
             raise provider_failure.turned_away(
                 self._provider, wait.seconds, is_maintenance=wait.is_maintenance
             )
-        await self._surroundings.clock.sleep(wait.seconds)
+        return wait
 
     def _pause_before_repeat(
         self, request: _Request, attempt: _Attempt, earlier: int
@@ -300,7 +305,3 @@ class ProviderSession:
             request.target.partition("?")[0],
             attempt.connection.credential.reveal(),
         )
-
-
-def _json(body: JsonObject) -> bytes:
-    return json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode()

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import re
 import uuid
 from typing import Any
 
@@ -10,7 +11,8 @@ import grpc
 REQUEST_ID_HEADER = "engagement-request-id"
 REQUEST_ID_RULE = "Must be a UUID such as 3f0c7a52-9b1e-4d68-8a47-c25e90d1b6f4, and not all zeros."
 
-_NIL = uuid.UUID(int=0)
+_NIL = str(uuid.UUID(int=0))
+_UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 
 
 def request_id_for(given: str) -> str:
@@ -25,12 +27,7 @@ def request_id_for(given: str) -> str:
 
 def is_request_id(text: str) -> bool:
     """Whether a text is a UUID in the form of RFC 4122, and not the nil UUID."""
-    try:
-        read = uuid.UUID(text)
-    except ValueError:
-        return False
-    # The class also reads other forms: braces, a URN, digits without hyphens.
-    return read != _NIL and str(read) == text.lower()
+    return _UUID.fullmatch(text) is not None and text != _NIL
 
 
 class RequestIdHeader:
@@ -51,7 +48,7 @@ class RequestIdHeader:
 
     async def sent(self) -> None:
         """Wait until what was started is sent: no answer and no error may overtake it."""
-        if self._sending is not None:
+        if self._sending is not None and not self._sending.done():
             # Not awaited itself: a cancellation of this call must not break the library's sending.
             await asyncio.wait([self._sending])
 

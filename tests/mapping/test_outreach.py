@@ -571,10 +571,8 @@ async def test_next_page_is_never_read_from_another_host(host: str) -> None:
     await OUTREACH.survey(reader, request(step_of(CALL)))
 
     assert set(reader.paths) == {"/sequences/4711", "/sequenceSteps"}
-    assert reader.calls[-1] == (
-        "/sequenceSteps",
-        {"filter[sequence][id]": "4711", "count": "false", "page[after]": "abc"},
-    )
+    next_page = {"filter[sequence][id]": "4711", "count": "false", "page[after]": "abc"}
+    assert ("/sequenceSteps", next_page) in reader.calls
 
 
 async def test_list_without_an_end_is_refused() -> None:

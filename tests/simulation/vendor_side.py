@@ -12,6 +12,7 @@ from service.application.ports import Clock
 from service.domain.operation import Operation, OperationKey
 from service.domain.provider_call import ProviderAnswer, ProviderRequest
 from tests.application.apollo_model import ApolloModel
+from tests.application.plans import LIST_OF_STEPS
 from tests.application.scripted_http import Vendor, answer, resource_of
 from tests.simulation.fate import Exchange
 from tests.simulation.tokens import Tokens
@@ -78,7 +79,7 @@ class VendorSide:
     removed_by_person: set[str] = field(default_factory=set)
     altered_by_person: set[str] = field(default_factory=set)
     read_at_seconds: dict[tuple[OperationKey, int], float] = field(default_factory=dict)
-    """When the owner of an operation, by its epoch, last read something."""
+    """When the owner of an operation, by its epoch, last read a sequence's steps."""
 
     latest_epoch: dict[OperationKey, int] = field(default_factory=dict)
     """Of those in which anything was asked for an operation."""
@@ -104,7 +105,7 @@ class VendorSide:
         is_authenticated = self.tokens.accepts(request)
         refusal = None if is_authenticated else answer(401, {"error": "the token has expired"})
         if request.method == "GET":
-            if sender is not None:
+            if sender is not None and resource_of(request) in LIST_OF_STEPS.values():
                 self.read_at_seconds[sender.key, sender.epoch] = now_seconds
             return refusal or self._read(request)
         row = None if sender is None else self.committed(sender.key)

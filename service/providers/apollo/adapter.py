@@ -59,15 +59,15 @@ class Apollo:
         """See `Provider.survey`: the sequence with its steps and the template, side by side."""
         template_id = request.step.template_id if request.step.uses_template else ""
         async with parallel_reads() as reads:
-            campaign = reads.create_task(_read_campaign(reader, request.sequence_id))
             template = (
                 reads.create_task(_read_template(reader, template_id)) if template_id else None
             )
+            campaign = await _read_campaign(reader, request.sequence_id)
         return Survey(
-            _sequence_kind(campaign.result()),
+            _sequence_kind(campaign),
             {
                 step_id: _position(step)
-                for step_id, step in _steps(campaign.result(), request.sequence_id).items()
+                for step_id, step in _steps(campaign, request.sequence_id).items()
             },
             None if template is None else template.result(),
         )

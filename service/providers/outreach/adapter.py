@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import cast
 
 from service.application.ports import Reader
 from service.domain.connection import Connection
@@ -21,7 +22,7 @@ from service.domain.json_value import (
     text,
 )
 from service.domain.outcome import Candidate, Fit, Refusal, Result
-from service.domain.plan import Call, Plan, Target, Write, shown
+from service.domain.plan import Call, Plan, Target, Write
 from service.domain.provider_call import ProviderAnswer
 from service.domain.step import Ids, ProviderName, StepRequest
 from service.domain.survey import SequenceKind, Survey
@@ -63,16 +64,16 @@ class Outreach:
         template_id = request.step.template_id if request.step.uses_template else ""
         async with parallel_reads() as reads:
             sequence = reads.create_task(reader.get(requests.sequence_path(request.sequence_id)))
-            steps = reads.create_task(_steps(reader, request.sequence_id))
             template = (
                 reads.create_task(reader.get(requests.template_path(template_id)))
                 if template_id
                 else None
             )
+            steps = await _steps(reader, request.sequence_id)
         kind = _sequence_kind(sequence.result(), request.sequence_id)
         if template is not None and template.result() is None:
             raise template_not_found("Outreach", template_id)
-        return Survey(kind, {id_: _order(step) for id_, step in steps.result().items()})
+        return Survey(kind, {id_: _order(step) for id_, step in steps.items()})
 
     def plan(self, request: StepRequest, survey: Survey) -> Plan:
         """See `Provider.plan`."""
@@ -215,7 +216,8 @@ def _compare_link(call: Call, link: JsonValue) -> Fit | None:
 
 
 def _sequence_id(write: Write) -> int | None:
-    return _related(shown(write), "sequence")
+    # What is still to be known stands elsewhere in the body: the sequence's id is a number.
+    return _related(cast("JsonObject | None", write.body), "sequence")
 
 
 def _related(body: JsonValue, name: str) -> int | None:

@@ -72,10 +72,10 @@ class Salesloft:
         paths = requests.template_paths(step.template_id) if mapping.copies_template(step) else ()
         async with parallel_reads() as reads:
             cadence = reads.create_task(reader.get(requests.cadence_path(cadence_id)))
-            steps = reads.create_task(_page_of_steps(reader, cadence_id, 1))
             templates = [reads.create_task(_template(reader, path)) for path in paths]
+            steps = await _page_of_steps(reader, cadence_id, 1)
         _refuse_closed(cadence.result(), cadence_id)
-        _refuse_not_empty(steps.result(), cadence_id)
+        _refuse_not_empty(steps, cadence_id)
         if not templates:
             return Survey(SequenceKind.INTERVAL, {})
         found = _found_templates([task.result() for task in templates], step.template_id)
