@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import gc
 import os
 import sys
 
@@ -19,6 +20,9 @@ from service.transport.tls_files import TlsFilesUnusable
 
 EXIT_FAILED = 1
 EXIT_SETTINGS_WRONG = 2
+
+GARBAGE_OBJECTS_MIN = 100_000
+"""So many more objects must be alive before cyclic garbage is looked for: some tens of MB."""
 
 _log = structlog.get_logger()
 
@@ -90,10 +94,22 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _look_for_garbage_seldom() -> None:
+    """Spare requests the search for cyclic garbage, of which they leave next to none.
+
+    With thousands in flight it took a quarter of the processor's time by Python's defaults: it
+    looks at everything that is alive, again and again.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(GARBAGE_OBJECTS_MIN)
+
+
 async def _serve(settings: Settings) -> None:
     times = StopTimes(settings.drain_delay_seconds, settings.grace_seconds, settings.finish_seconds)
     with stop_signals() as signals:
         async with running_service(settings) as service:
+            _look_for_garbage_seldom()
             _log.info("serving", address=settings.listen, port=service.port)
             if settings.policy is None:
                 _log.warning("callers_not_identified")

@@ -23,6 +23,7 @@ from service.domain.step import ProviderName
 from service.providers.apollo.adapter import Apollo
 from service.providers.oauth import OAuthApplication, OAuthTokenEndpoint
 from service.providers.outreach.adapter import Outreach
+from service.providers.parallel_reads import READS_AT_ONCE_MAX
 from service.providers.provider_http import ProviderHttp
 from service.providers.salesloft.adapter import Salesloft
 from service.settings import PostgresUrl, Settings, SqliteFile
@@ -83,7 +84,7 @@ async def running_service(settings: Settings) -> AsyncIterator[RunningService]:
             await stores.journal.expire_leases()  # Whoever served before is gone.
         fingerprints = Fingerprints(await fingerprint_key(stores.sealed_rows, stores.key_ring))
         http = await stack.enter_async_context(
-            aclosing(ProviderHttp(settings.requests_in_flight_per_provider_max))
+            aclosing(ProviderHttp(connections_per_host_max(settings)))
         )
         endpoint = OAuthTokenEndpoint(http, oauth_applications(settings), clock)
         connections = await stack.enter_async_context(
@@ -197,6 +198,11 @@ def tls_files(settings: Settings) -> TlsFiles | None:
     if settings.tls_certificate is None or settings.tls_key is None:
         return None
     return TlsFiles(settings.tls_certificate, settings.tls_key, settings.tls_client_ca)
+
+
+def connections_per_host_max(settings: Settings) -> int:
+    """Return as many as the requests that are worked on can use at once."""
+    return READS_AT_ONCE_MAX * settings.requests_in_flight_per_provider_max
 
 
 def settle_seconds(settings: Settings) -> Mapping[ProviderName, float]:

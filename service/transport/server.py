@@ -47,6 +47,10 @@ OTHER_CALLS_MAX = 10_000
 """Calls at once beyond the requests that the application admits: probes, and those it refuses with
 a clear error. Above it the library refuses without one."""
 
+WAITING_CALLS_MAX = 10_000
+"""Calls that the event loop has not come to yet. Above it the library cancels them, without an
+error of ours, and with its two limits it would do so at random from 1,000 on."""
+
 KEEPALIVE_MS = 60_000
 KEEPALIVE_TIMEOUT_MS = 20_000
 """The server asks a connection that is silent, and gives it up when no answer comes."""
@@ -74,6 +78,8 @@ OPTIONS = (
     ("grpc.absolute_max_metadata_size", METADATA_BYTES_MAX),
     ("grpc.max_receive_message_length", MESSAGE_BYTES_MAX),
     ("grpc.max_send_message_length", ANSWER_BYTES_MAX),
+    ("grpc.server.max_pending_requests", WAITING_CALLS_MAX),
+    ("grpc.server.max_pending_requests_hard_limit", WAITING_CALLS_MAX),
     ("grpc.keepalive_time_ms", KEEPALIVE_MS),
     ("grpc.keepalive_timeout_ms", KEEPALIVE_TIMEOUT_MS),
     ("grpc.keepalive_permit_without_calls", 1),

@@ -8,8 +8,12 @@ from typing import Any
 import grpc
 import pytest
 
+from engagement.v1 import sequence_step_service_pb2 as service_pb2
 from sandbox.server import RunningSandbox
 from service.bootstrap import opened_stores
+from service.domain.connection import Connection, ConnectionKind, Secret
+from service.domain.step import ConnectionKey, ProviderName
+from tests.provider_http.scripted_server import Peer, ScriptedServer, answer
 from tests.service.conftest import Client, NewAccount, client_of, settings_for
 from tests.service.grpc_failure import Failure, failure_of
 from tests.service.step_messages import AUTO_EMAIL, CALL, TASK, step
@@ -17,6 +21,9 @@ from tests.service.vendor_account import SEQUENCES, TEMPLATES, VendorAccount
 from tests.service.vendor_hold import STEP_WRITES, held, hold
 
 VENDORS = ("outreach", "salesloft", "apollo")
+READS_OF_AN_EMAIL = 3
+"""Of Outreach: the sequence, its steps, and the template."""
+
 VENDOR_SECONDS = 0.1
 """How long the vendor takes for every request."""
 
@@ -236,3 +243,37 @@ async def test_an_ended_token_is_refreshed_once_however_many_meet_it(
     assert sorted(answer.id for answer in answers) == sorted(await account.step_ids())
     token_requests = [each for each in await account.requests() if "oauth" in each["path"]]
     assert len(token_requests) == 1
+
+
+async def test_the_reads_of_one_request_need_not_wait_for_one_another(tmp_path: Path) -> None:
+    """Where a provider has one place, a request still has connections for all that it reads."""
+    arrived: list[bytes] = []
+    all_arrived = asyncio.Event()
+
+    async def answer_once_all_have_come(peer: Peer) -> None:
+        arrived.append(await peer.request())
+        if len(arrived) == READS_OF_AN_EMAIL:
+            all_arrived.set()
+        await all_arrived.wait()
+        peer.send(answer(404))
+
+    async with ScriptedServer(answer_once_all_have_come) as vendor:
+        settings = settings_for(
+            vendor.url(""),
+            tmp_path / "service.db",
+            ENGAGEMENT_REQUESTS_IN_FLIGHT_PER_PROVIDER_MAX="1",
+            ENGAGEMENT_REQUESTS_IN_FLIGHT_PER_CONNECTION_MAX="1",
+        )
+        key = ConnectionKey("a-customer", ProviderName.OUTREACH)
+        async with opened_stores(settings) as stores:
+            await stores.connections.put(Connection(key, ConnectionKind.BEARER, Secret("token")))
+        async with client_of(settings) as client:
+            with pytest.raises(grpc.aio.AioRpcError):
+                await client.stub.CreateSequenceStep(
+                    service_pb2.CreateSequenceStepRequest(
+                        sequence_id="4711", step=step(AUTO_EMAIL, template_id="5")
+                    ),
+                    metadata=(("x-customer-id", "a-customer"), ("x-provider-name", "outreach")),
+                    timeout=10,
+                )
+    assert all_arrived.is_set()

@@ -164,6 +164,8 @@ class Api:
     channel: grpc.aio.Channel
     application: StandIn
     _captured: list[EventDict]
+    port: int = 0
+    """Where the server listens, if `serving` started it."""
 
     @property
     def log(self) -> list[EventDict]:
@@ -224,6 +226,6 @@ async def serving(
         port = await server.start("127.0.0.1:0")
         try:
             async with grpc.aio.insecure_channel(f"127.0.0.1:{port}", channel_options) as channel:
-                yield Api(channel, application, log)
+                yield Api(channel, application, log, port)
         finally:
             await server.stop(StopTimes(0, 0, 0), nothing_to_finish, asyncio.Event())

@@ -5,7 +5,8 @@ import signal
 import sys
 from asyncio.subprocess import PIPE, Process
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import grpc
@@ -328,3 +329,21 @@ async def test_many_calls_at_once_on_one_connection_are_all_served() -> None:
         await asyncio.gather(*(api.create(step_request()) for _ in range(200)))
 
     assert len(application.calls) == 200
+
+
+async def test_a_burst_that_the_loop_comes_to_late_is_served_all_the_same() -> None:
+    """The library would cancel some of it by itself: more than it lets wait by default."""
+    application = StandIn()
+    async with serving(servicer_for(application), application) as api, AsyncExitStack() as stack:
+        address = f"127.0.0.1:{api.port}"
+        own_connection = (("grpc.use_local_subchannel_pool", 1),)
+        channels = [
+            await stack.enter_async_context(grpc.aio.insecure_channel(address, own_connection))
+            for _ in range(5)
+        ]
+        apis = [replace(api, channel=channel) for channel in channels]
+        await asyncio.gather(
+            *(each.create(step_request(), timeout_seconds=60) for each in apis * 700)
+        )
+
+    assert len(application.calls) == 3_500
