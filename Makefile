@@ -37,9 +37,8 @@ simulate: $(INSTALLED) ## SEEDS=n worlds of crashes and lost answers; SEED=n sho
 fuzz: $(INSTALLED) ## INPUTS=n hostile requests and answers; SEED=n the same ones again
 	$(BIN)/python -m tests.fuzz --inputs $(INPUTS) $(if $(SEED),--seed $(SEED))
 
-bench: $(INSTALLED) ## what the journal costs, and whether one customer slows another; on a quiet machine
-	$(BIN)/python -m bench.journal_cost
-	$(BIN)/python -m bench.fairness
+bench: $(INSTALLED) ## how fast it is beside references, what the journal costs, how it scales; on a quiet machine
+	$(BIN)/python -m bench
 
 check: $(INSTALLED) ## format, lint, types, contract, generated code and tables
 	$(BIN)/ruff format --check .

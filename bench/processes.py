@@ -15,19 +15,29 @@ STOP_SECONDS_MAX = 30
 SERVER_CORE, *OTHER_CORES = sorted(os.sched_getaffinity(0))
 """One is the server's alone, so that neither its callers nor the vendor take of its time."""
 
+_TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
+
 
 @asynccontextmanager
-async def vendor() -> AsyncIterator[int]:
-    """Run the stand-in of the vendor; give its port."""
+async def vendor(delay_seconds: float = 0.0) -> AsyncIterator[int]:
+    """Run the stand-in of the vendors, which takes so long over each answer; give its port."""
+    async with vendor_process(delay_seconds) as (_, port):
+        yield port
+
+
+@asynccontextmanager
+async def vendor_process(delay_seconds: float = 0.0) -> AsyncIterator[tuple[int, int]]:
+    """Do as `vendor` does, and give its process's id too."""
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "bench.vendor"),
+        *(sys.executable, "-m", "bench.vendor", "--delay-seconds", str(delay_seconds)),
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
     )
     assert process.stdout is not None
     assert process.stdin is not None
     try:
-        yield int(await asyncio.wait_for(process.stdout.readline(), START_SECONDS_MAX))
+        line = await asyncio.wait_for(process.stdout.readline(), START_SECONDS_MAX)
+        yield process.pid, int(line)
     finally:
         process.stdin.close()
         await process.wait()
@@ -37,10 +47,20 @@ async def vendor() -> AsyncIterator[int]:
 async def server(
     module: str, arguments: tuple[str, ...], environment: Mapping[str, str], log_path: Path
 ) -> AsyncIterator[tuple[int, int]]:
-    """Run a server that logs where it serves; give its process's id and its port."""
+    """Run a server in Python that logs where it serves; give its process's id and its port."""
+    command = (sys.executable, "-m", module, *arguments)
+    async with program(command, environment, log_path) as started:
+        yield started
+
+
+@asynccontextmanager
+async def program(
+    command: tuple[str, ...], environment: Mapping[str, str], log_path: Path
+) -> AsyncIterator[tuple[int, int]]:
+    """Do as `server` does, for a server in any language."""
     with log_path.open("wb") as log:
         process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", module, *arguments),
+            *command,
             env={**os.environ, **environment},
             stdin=asyncio.subprocess.DEVNULL,
             stdout=log,
@@ -63,7 +83,10 @@ async def _port(process: asyncio.subprocess.Process, log_path: Path) -> int:
             if process.returncode is not None:
                 raise RuntimeError(f"it did not start: {_text(log_path)}")
             if is_whole:
-                return int(json.loads(line)["port"])
+                said = json.loads(line)
+                if "port" not in said:
+                    raise RuntimeError(f"it does not serve: {_text(log_path)}")
+                return int(said["port"])
             await asyncio.sleep(0.05)
 
 
@@ -81,3 +104,15 @@ def cpu_seconds(process_id: int) -> float:
     scheduler_clock = 2
     clock_id = (~process_id << 3) | scheduler_clock  # As Linux numbers other processes' clocks.
     return time.clock_gettime(clock_id)
+
+
+def busy_seconds_of_other_cores() -> float:
+    """Return how long all but the server's processor have been busy since the machine started."""
+    names = {f"cpu{core}" for core in OTHER_CORES}
+    ticks = 0
+    for line in Path("/proc/stat").read_text().splitlines():
+        name, *counts = line.split()
+        if name in names:
+            user, nice, system, _idle, _waiting, interrupts, soft_interrupts, *_ = map(int, counts)
+            ticks += user + nice + system + interrupts + soft_interrupts
+    return ticks / _TICKS_PER_SECOND
