@@ -1,9 +1,9 @@
 """What the journal costs: the service with each database, beside one whose journal keeps nothing.
 
 For 1, 16 and 64 callers at once it prints the processor time of the service's process per request
-and how long requests take; then what the journal adds, for 16 beside what it may. Requests go to each
-service in turn, in many short rounds, so that other work on the machine meets them all alike; still
-only a quiet machine gives numbers that can be trusted, of the processor time first.
+and how long requests take; then what the journal adds, for 16 beside what it may. Requests go to
+each service in turn, in many short rounds, so that other work on the machine meets them all alike;
+still only a quiet machine gives numbers that can be trusted, of the processor time first.
 
 `python -m bench.journal_cost`
 """
