@@ -46,6 +46,18 @@ class TestKeptAlive:
             assert await outcome(client, request(server.url())) == Answered(200)
             assert (len(server.peers), len(server.requests)) == (2, 2)
 
+    async def test_idle_connections_are_closed_after_a_while(
+        self, client: ProviderHttp, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Before a gateway does, perhaps just when a request is on its way to it."""
+        monkeypatch.setattr(http_pool, "KEEPALIVE_SECONDS", 0.1)
+        async with ScriptedServer(answer_every_request) as server:
+            calls = [outcome(client, request(server.url())) for _ in range(3)]
+            assert await asyncio.gather(*calls) == [Answered(200)] * 3
+            await server.all_gone()
+            assert await outcome(client, request(server.url())) == Answered(200)
+            assert len(server.peers) == 4
+
     @pytest.mark.parametrize("ending", [Peer.close, Peer.reset])
     @pytest.mark.parametrize("method", ["POST", "GET", "PUT", "DELETE", "PATCH"])
     async def test_connection_that_breaks_under_a_request_is_not_tried_again(

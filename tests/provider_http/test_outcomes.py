@@ -19,6 +19,7 @@ from tests.provider_http.scripted_server import (
     ScriptedServer,
     answer,
     answer_every_request,
+    let_clients_read,
     never_answer,
 )
 
@@ -86,10 +87,30 @@ def say_and_reset(data: bytes) -> Script:
     return script
 
 
+def say_byte_by_byte(data: bytes) -> Script:
+    async def script(peer: Peer) -> None:
+        await peer.request()
+        for byte in data:
+            peer.send(bytes([byte]))
+            await let_clients_read()
+
+    return script
+
+
 HALF_A_BODY = b"HTTP/1.1 201 Created\r\nContent-Length: 100\r\n\r\nhalf"
 HALF_A_CHUNK = b"HTTP/1.1 201 Created\r\nTransfer-Encoding: chunked\r\n\r\n10\r\nhalf"
 HUGE_HEADER = b"HTTP/1.1 200 OK\r\nX-Huge: " + b"a" * 20_000 + b"\r\n\r\n"
 MANY_HEADERS = b"HTTP/1.1 200 OK\r\n" + b"X-Many: 1\r\n" * 1_000 + b"\r\n"
+
+EARLY_HINTS = b"HTTP/1.1 103 Early Hints\r\nLink: </style.css>\r\n\r\n"
+CREATED = b"HTTP/1.1 201 Created\r\n"
+LENGTH_AND_CHUNKS = (
+    CREATED + b"Content-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n"
+)
+TWO_LENGTHS = CREATED + b"Content-Length: 2\r\nContent-Length: 3\r\n\r\n{}"
+BAD_CHUNK = CREATED + b"Transfer-Encoding: chunked\r\n\r\nx\r\n{}\r\n0\r\n\r\n"
+TRAILER = CREATED + b"Transfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\nX-Late: 1\r\n\r\n"
+OFFER = CREATED + b"Upgrade: h2c\r\nConnection: Upgrade\r\nContent-Length: 2\r\n\r\n{}"
 
 ROWS: dict[str, tuple[Script, Answered | Lost, int]] = {
     "closes before it reads": (close_at_once, BROKE, 0),
@@ -118,6 +139,16 @@ ROWS: dict[str, tuple[Script, Answered | Lost, int]] = {
     "closes in a chunk": (say_and_close(HALF_A_CHUNK), Answered(201, b"", "broke off"), 1),
     "a body that drips": (drip_body, Answered(201, b"", TIMED_OUT), 1),
     "a body that never comes": (say(HALF_A_BODY), Answered(201, b"", TIMED_OUT), 1),
+    "interim answers that never end": (say(EARLY_HINTS * 1_000), NOT_HTTP, 1),
+    "interim answers that do end": (say(EARLY_HINTS * 10 + answer(201)), Answered(201), 1),
+    "a status that no answer has": (say(b"HTTP/1.1 099 OK\r\n\r\n"), NOT_HTTP, 1),
+    "a length and chunks": (say(LENGTH_AND_CHUNKS), NOT_HTTP, 1),
+    "two lengths": (say(TWO_LENGTHS), NOT_HTTP, 1),
+    "a chunk of no size": (say(BAD_CHUNK), Answered(201, b"", "broke off"), 1),
+    "byte by byte": (say_byte_by_byte(EARLY_HINTS + answer(201)), Answered(201), 1),
+    "byte by byte in chunks": (say_byte_by_byte(TRAILER), Answered(201), 1),
+    "fields behind the body": (say(TRAILER), Answered(201), 1),
+    "an offer of another protocol": (say(OFFER), Answered(201), 1),
     "another protocol from here on": (
         say(b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: Upgrade\r\n\r\nabc"),
         NOT_HTTP,
