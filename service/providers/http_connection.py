@@ -77,7 +77,7 @@ class _Exchange:
         self.end: asyncio.Future[RawAnswer | AnswerLost] = loop.create_future()
         self.may_follow = False
         """Whether the connection can carry another exchange."""
-        self._parser = httptools.HttpResponseParser(self)
+        self._parser: httptools.HttpResponseParser | None = httptools.HttpResponseParser(self)
         self._status = 0
         """0 until the head of the answer itself was read."""
         self._headers: RawHeaders = []
@@ -92,6 +92,7 @@ class _Exchange:
         """Read what came."""
         if not self._status:
             self._unread_bytes += len(data)
+        assert self._parser is not None
         try:
             self._parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade):
@@ -116,6 +117,10 @@ class _Exchange:
         else:
             self._ended(AnswerLost(_NO_ANSWER))
 
+    def let_go(self) -> None:
+        """Let go of the parser, which holds on to this: nobody has to look for the two."""
+        self._parser = None
+
     def on_message_begin(self) -> None:
         """Another answer begins: after an interim one that is right."""
         if self._status:
@@ -138,6 +143,7 @@ class _Exchange:
 
     def on_headers_complete(self) -> None:
         """See what kind of answer it is."""
+        assert self._parser is not None
         status = self._parser.get_status_code()
         if self._is_bad:
             return
@@ -160,6 +166,7 @@ class _Exchange:
     def on_message_complete(self) -> None:
         """Take the answer for whole, unless it is an interim one."""
         if self._status and not self._is_bad and not self.end.done():
+            assert self._parser is not None
             self.may_follow = self._parser.should_keep_alive()
             self._answered(bytes(self._body))
 
@@ -222,6 +229,7 @@ class HttpConnection(asyncio.Protocol):
         finally:
             timer.cancel()
             self._exchange = None
+            exchange.let_go()
             if exchange.may_follow and self.is_usable:
                 self._give_back(self)
             else:
