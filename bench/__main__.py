@@ -11,13 +11,14 @@ import os
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 
-from bench import comparison, fairness, journal_cost, scale
+from bench import comparison, fairness, journal_cost, provider_call, scale
 from bench.report import machine, nested, say
 
 PARTS: dict[str, Callable[[], Awaitable[dict[str, object] | None]]] = {
     "comparison": comparison.measure,
     "journal_cost": journal_cost.main,
     "fairness": fairness.main,
+    "provider_call": provider_call.measure,
     "scale": scale.measure,
 }
 

@@ -99,6 +99,11 @@ def leave_a_core_to_the_server() -> None:
     os.sched_setaffinity(0, OTHER_CORES)
 
 
+def take_the_server_core() -> None:
+    """Run this process where the server would run; what it has started stays where it is."""
+    os.sched_setaffinity(0, {SERVER_CORE})
+
+
 def cpu_seconds(process_id: int) -> float:
     """Return the processor time that all threads of a process have used, those that ended too."""
     scheduler_clock = 2
