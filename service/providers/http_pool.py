@@ -118,7 +118,10 @@ class _Host:
         now_seconds = self._loop.time()
         try:
             async with asyncio.timeout_at(min(end_by_seconds, now_seconds + CONNECT_SECONDS_MAX)):
-                return await self._wait_for_place() or await self._opened()
+                while (given := await self._wait_for_place()) is not None:
+                    if given.is_usable:  # Else it has ended since it was given.
+                        return given
+                return await self._opened()
         except Exception as error:  # noqa: BLE001 - whatever it is, nothing was sent
             why = _why_not_sent(error)
         # Raised out here so that nothing is chained.
@@ -166,7 +169,7 @@ class _Host:
                 self._pass_on(None)
             raise
         self._open.add(connection)
-        if self._is_closed:
+        if self._is_closed or not connection.is_usable:
             connection.abort()
             raise ConnectionAbortedError
         return connection

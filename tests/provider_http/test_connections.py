@@ -122,6 +122,20 @@ class TestPool:
             assert len(server.peers) == CONNECTIONS_PER_HOST_MAX
             await cancel(holding)
 
+    async def test_who_waits_is_not_handed_a_connection_that_has_ended(self) -> None:
+        async def answer_once_and_leave(peer: Peer) -> None:
+            await peer.request()
+            peer.send(answer())
+            peer.close()
+
+        async with (
+            ScriptedServer(answer_once_and_leave) as server,
+            aclosing(ProviderHttp(1)) as client,
+        ):
+            calls = [outcome(client, request(server.url())) for _ in range(5)]
+            assert await asyncio.gather(*calls) == [Answered(200)] * 5
+            assert len(server.peers) == 5
+
     async def test_wait_counts_in_the_time_of_the_call(self, client: ProviderHttp) -> None:
         """0.2 s of waiting and an answer after 0.3 s are too much for a limit of 0.4 s."""
         released = asyncio.Event()
