@@ -154,6 +154,7 @@ class _Exchange:
             self._is_bad = True
         else:
             self._headers.clear()
+            self._is_until_close = True
 
     def on_body(self, piece: bytes) -> None:
         """Keep a piece of the body, unless it grows too large."""

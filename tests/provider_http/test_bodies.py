@@ -38,6 +38,10 @@ ROWS: dict[str, tuple[bytes, Answered]] = {
     "as large as allowed, with a length": (answer(body=FULL), Answered(200, FULL)),
     "as large as allowed, in chunks": (chunked(FULL), Answered(200, FULL)),
     "as large as allowed, until close": (until_close(FULL), Answered(200, FULL)),
+    "until close, behind an interim answer with a length": (
+        b"HTTP/1.1 103 Early Hints\r\nContent-Length: 0\r\n\r\n" + until_close(FULL),
+        Answered(200, FULL),
+    ),
     "too large, with a length": (answer(body=FULL + b"a"), TOO_LARGE),
     "too large, in chunks": (chunked(FULL + b"a"), TOO_LARGE),
     "too large, until close": (until_close(FULL + b"a"), TOO_LARGE),
