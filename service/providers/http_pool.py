@@ -26,9 +26,6 @@ CONNECT_SECONDS_MAX: Final = 10
 KEEPALIVE_SECONDS: Final = 20
 """An idle connection is given up before gateways usually do, after 60 to 75 s [inferred]."""
 
-_SECOND_ADDRESS_AFTER_SECONDS: Final = 0.25
-"""A host's next address is tried beside one that does not answer, as RFC 8305 recommends."""
-
 
 class Origin(NamedTuple):
     """What a connection leads to; `host` is a name in ASCII, or an address without brackets."""
@@ -152,7 +149,11 @@ class _Host:
             raise
 
     async def _opened(self) -> HttpConnection:
-        """Open a connection in a place that is taken for it."""
+        """Open a connection in a place that is taken for it.
+
+        A host's addresses are tried one after the other: asyncio loses a socket when it tries two
+        at once (RFC 8305) and is cancelled.
+        """
         connection = HttpConnection(self._loop, self._give_back, self._forget)
         try:
             await self._loop.create_connection(
@@ -160,7 +161,6 @@ class _Host:
                 self._origin.host,
                 self._origin.port,
                 ssl=self._tls,
-                happy_eyeballs_delay=_SECOND_ADDRESS_AFTER_SECONDS,
             )
         except BaseException:
             if connection.was_opened:
