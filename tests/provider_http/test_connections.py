@@ -1,7 +1,9 @@
 """Kept-alive, exhausted, abandoned and poisoned connections."""
 
 import asyncio
+import gc
 import socket
+import warnings
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack, aclosing
 
@@ -245,6 +247,20 @@ class TestCancellation:
             await server.all_gone()
             everybody_was_cancelled = True
             assert await outcome(client, request(server.url())) == Answered(200)
+
+    async def test_cancelled_at_any_moment_of_connecting(self, client: ProviderHttp) -> None:
+        """No socket is left for somebody to find."""
+        async with ScriptedServer(never_answer) as server:
+            with warnings.catch_warnings(record=True) as caught:
+                warnings.simplefilter("always")
+                for turns in [*range(10)] * 10:
+                    call = asyncio.create_task(outcome(client, request(server.url())))
+                    for _ in range(turns):
+                        await asyncio.sleep(0)
+                    call.cancel()
+                    await asyncio.wait([call])
+                gc.collect()
+            assert [str(each.message) for each in caught] == []
 
     async def test_cancelled_in_the_wait_for_a_connection(self, client: ProviderHttp) -> None:
         released = asyncio.Event()
