@@ -4,9 +4,9 @@
 request after so long, and ends with its standard input. The vendors have a path of their own each:
 `/outreach`, `/salesloft` and `/apollo`.
 
-It is no limit to what is measured: it has no library under it, sends prepared bytes, and keeps of
-all requests only the last step of each Salesloft cadence, which is read back. Every table of the
-comparison shows how much processor time it takes, beside that of the service.
+It is no limit to what is measured: it has no library under it, looks at little of what it is sent,
+and keeps of all requests only the last step of each Salesloft cadence, which is read back. Every
+table of the comparison shows how much processor time it takes, beside that of the service.
 """
 
 import argparse

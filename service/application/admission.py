@@ -112,11 +112,8 @@ class Admission:
         turn = self._turns.setdefault(sequence, _Turn())
         turn.users += 1
         try:
-            await _acquire(turn.lock, _until(wait_seconds), _sequence_busy)
-            try:
+            async with _held(turn.lock, _until(wait_seconds), _sequence_busy):
                 yield
-            finally:
-                turn.lock.release()
         finally:
             turn.users -= 1
             if turn.users == 0:
@@ -131,15 +128,11 @@ class Admission:
         """
         until_seconds = _until(wait_seconds)
         connection, provider = self._connections[key], self._providers[key.provider]
-        await _acquire(connection.places, until_seconds, partial(_no_place, connection.whose))
-        try:
-            await _acquire(provider.places, until_seconds, partial(_no_place, provider.whose))
-            try:
-                yield
-            finally:
-                provider.places.release()
-        finally:
-            connection.places.release()
+        async with (
+            _held(connection.places, until_seconds, partial(_no_place, connection.whose)),
+            _held(provider.places, until_seconds, partial(_no_place, provider.whose)),
+        ):
+            yield
 
     def would_wait(self, key: ConnectionKey, sequence_id: str) -> bool:
         """Whether a request that was counted would have to wait for its turn or its place."""
@@ -154,17 +147,22 @@ def _until(wait_seconds: float) -> float:
     return asyncio.get_running_loop().time() + wait_seconds
 
 
-async def _acquire(
+@asynccontextmanager
+async def _held(
     lock: asyncio.Semaphore, until_seconds: float, not_in_time: Callable[[], ServiceError]
-) -> None:
-    if not lock.locked():
-        await lock.acquire()  # Which does not wait.
-        return
+) -> AsyncIterator[None]:
+    if lock.locked():  # Else there is nothing to wait for, and no need of a timer.
+        try:
+            async with asyncio.timeout_at(until_seconds):
+                await lock.acquire()
+        except TimeoutError:
+            raise not_in_time() from None
+    else:
+        await lock.acquire()
     try:
-        async with asyncio.timeout_at(until_seconds):
-            await lock.acquire()
-    except TimeoutError:
-        raise not_in_time() from None
+        yield
+    finally:
+        lock.release()
 
 
 def _too_many(whose: str) -> ServiceError:

@@ -124,13 +124,16 @@ class ProviderSession:
         surroundings: Surroundings,
     ) -> None:
         self._provider = provider
-        self._connection = connection
-        self._headers = provider.headers(connection)
+        self._use(connection)
         self._refreshed: Connection | None = None
         """What a refresh gave: when it is refused too, another one does not help."""
         self._budget = budget
         self._record = record
         self._surroundings = surroundings
+
+    def _use(self, connection: Connection) -> None:
+        self._connection = connection
+        self._headers = self._provider.headers(connection)
 
     async def get(self, path: str, query: Mapping[str, str] | None = None) -> JsonObject | None:
         """See `Reader.get`."""
@@ -169,16 +172,14 @@ class ProviderSession:
                     attempt = await self._attempt(request)
                 else:
                     attempt = await self._attempt_write(request, partial(intent, was_lost))
-                if attempt.meaning is Meaning.DONE:
-                    return self._end(request, attempt, was_lost=was_lost)
                 was_lost |= attempt.meaning is Meaning.LOST
                 pause = self._pause_before_repeat(request, attempt, earlier[attempt.meaning])
                 if pause is None:
                     return self._end(request, attempt, was_lost=was_lost)
                 if attempt.meaning is Meaning.UNAUTHENTICATED:
                     renewed = await self._surroundings.connections.refresh(attempt.connection)
-                    self._connection = self._refreshed = renewed
-                    self._headers = self._provider.headers(renewed)
+                    self._refreshed = renewed
+                    self._use(renewed)
             except ServiceError as failure:
                 return Exchange(Meaning.REFUSED, failure=failure, was_lost=was_lost)
             earlier[attempt.meaning] += 1

@@ -68,7 +68,7 @@ class HttpPool:
 
     def _host(self, origin: Origin) -> "_Host":
         is_tls = origin.scheme == "https"
-        if not (is_tls or (origin.scheme == "http" and is_loopback(origin.host))):
+        if not is_tls and not is_loopback(origin.host):
             raise NotSent("the address is not allowed")
         return _Host(
             self._loop, origin, self._connections_per_host_max, self._tls if is_tls else None
@@ -90,7 +90,7 @@ class _Host:
         self._connections_max = connections_max
         self._tls = tls
         self._open: set[HttpConnection] = set()
-        self._idle: list[HttpConnection] = []
+        self._idle: deque[HttpConnection] = deque()
         """The one that was used last is at the end, and is used first."""
         self._places_taken = 0
         self._waiting: deque[asyncio.Future[HttpConnection | None]] = deque()
@@ -208,7 +208,7 @@ class _Host:
             if left_seconds > 0:
                 self._sweep_later(left_seconds)
                 return
-            self._idle.pop(0).abort()
+            self._idle.popleft().abort()
 
 
 def _why_not_sent(error: Exception) -> str:

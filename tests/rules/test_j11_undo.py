@@ -27,6 +27,15 @@ def _world(*removals: Happening) -> World:
     return world
 
 
+async def _state_when_settled(world: World) -> OperationState:
+    """Return what recovery makes of the request once what was sent must have appeared."""
+    await asyncio.sleep(SETTLE_SECONDS)
+    await world.recovery.sweep()
+    row = await world.row(REQUEST)
+    assert row is not None
+    return row.state
+
+
 @on_virtual_time
 async def test_j11_a_step_whose_message_is_refused_is_removed() -> None:
     world = _world()
@@ -89,11 +98,7 @@ async def test_j11_a_step_that_may_be_gone_is_never_written_to_again() -> None:
 async def test_j11_a_step_that_is_gone_had_no_effect(applied_after_seconds: float) -> None:
     world = _world(Happening(plans.LOST, applied_after_seconds), *[LOST] * 3)
     assert (await world.create(PLAN.step, request_id=REQUEST)).says == "OUTCOME_UNKNOWN"
-    await asyncio.sleep(SETTLE_SECONDS)
-    await world.recovery.sweep()
-    row = await world.row(REQUEST)
-    assert row is not None
-    assert (row.state, world.vendor.steps) == (OperationState.NO_EFFECT, {})
+    assert (await _state_when_settled(world), world.vendor.steps) == (OperationState.NO_EFFECT, {})
     assert world.http.writes.count(DELETE) == 4
 
 
@@ -101,11 +106,7 @@ async def test_j11_a_step_that_is_gone_had_no_effect(applied_after_seconds: floa
 async def test_j11_a_step_that_is_still_there_is_removed_again() -> None:
     world = _world(*[LOST] * 4)
     assert (await world.create(PLAN.step, request_id=REQUEST)).says == "OUTCOME_UNKNOWN"
-    await asyncio.sleep(SETTLE_SECONDS)
-    await world.recovery.sweep()
-    row = await world.row(REQUEST)
-    assert row is not None
-    assert (row.state, world.vendor.steps) == (OperationState.NO_EFFECT, {})
+    assert (await _state_when_settled(world), world.vendor.steps) == (OperationState.NO_EFFECT, {})
     assert world.http.writes.count(DELETE) == 5
 
 
@@ -147,11 +148,7 @@ async def test_j11_a_step_that_is_not_found_yet_is_removed_when_it_is_there() ->
     world = _world(NOT_FOUND)
     assert (await world.create(PLAN.step, request_id=REQUEST)).says == "OUTCOME_UNKNOWN"
     assert len(world.vendor.steps) == 1
-    await asyncio.sleep(SETTLE_SECONDS)
-    await world.recovery.sweep()
-    row = await world.row(REQUEST)
-    assert row is not None
-    assert (row.state, world.vendor.steps) == (OperationState.NO_EFFECT, {})
+    assert (await _state_when_settled(world), world.vendor.steps) == (OperationState.NO_EFFECT, {})
     assert world.http.writes == [STEP, MESSAGE, DELETE, DELETE]
 
 
@@ -160,11 +157,10 @@ async def test_j11_a_step_that_is_not_found_and_shown_all_the_same_is_left() -> 
     """Its removal is not to be had at this provider."""
     world = _world(NOT_FOUND, NOT_FOUND)
     assert (await world.create(PLAN.step, request_id=REQUEST)).says == "OUTCOME_UNKNOWN"
-    await asyncio.sleep(SETTLE_SECONDS)
-    await world.recovery.sweep()
-    row = await world.row(REQUEST)
-    assert row is not None
-    assert (row.state, len(world.vendor.steps)) == (OperationState.INCOMPLETE, 1)
+    assert (await _state_when_settled(world), len(world.vendor.steps)) == (
+        OperationState.INCOMPLETE,
+        1,
+    )
 
 
 @on_virtual_time
@@ -174,11 +170,7 @@ async def test_j11_a_removal_that_is_refused_when_the_step_is_gone_had_its_effec
     refused = Happening(answer(403), meanwhile=lambda _: world.vendor.steps.clear())
     world.http.script = {MESSAGE: [REFUSED], DELETE: [*[LOST] * 4, refused]}
     assert (await world.create(PLAN.step, request_id=REQUEST)).says == "OUTCOME_UNKNOWN"
-    await asyncio.sleep(SETTLE_SECONDS)
-    await world.recovery.sweep()
-    row = await world.row(REQUEST)
-    assert row is not None
-    assert (row.state, world.vendor.steps) == (OperationState.NO_EFFECT, {})
+    assert (await _state_when_settled(world), world.vendor.steps) == (OperationState.NO_EFFECT, {})
     assert world.http.writes.count(DELETE) == 5
 
 
@@ -194,11 +186,7 @@ async def test_j11_a_refusal_says_nothing_of_a_removal_that_may_still_be_applied
         assert (await world.create(PLAN.step, request_id=REQUEST)).says == "OUTCOME_UNKNOWN"
         await asyncio.sleep(20)
     assert len(world.vendor.steps) == 1
-    await asyncio.sleep(SETTLE_SECONDS)
-    await world.recovery.sweep()
-    row = await world.row(REQUEST)
-    assert row is not None
-    assert (row.state, world.vendor.steps) == (OperationState.NO_EFFECT, {})
+    assert (await _state_when_settled(world), world.vendor.steps) == (OperationState.NO_EFFECT, {})
     assert world.http.writes == [STEP, MESSAGE, DELETE, MESSAGE, *[DELETE] * 5]
 
 
