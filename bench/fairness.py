@@ -9,7 +9,6 @@ once. It prints how long the other's requests take beside them, and how long wit
 import asyncio
 import itertools
 import statistics
-import sys
 import tempfile
 import time
 import uuid
@@ -22,14 +21,13 @@ import grpc
 from aiohttp import web
 
 from bench import processes
+from bench.report import say
+from bench.service_setup import connect, connection, environment_of
 from engagement.v1 import sequence_step_pb2 as step_pb2
 from engagement.v1 import sequence_step_service_pb2 as service_pb2
 from engagement.v1.sequence_step_service_pb2_grpc import SequenceStepServiceStub
-from service.bootstrap import opened_stores
-from service.domain.connection import Connection, ConnectionKind, Secret
-from service.domain.step import ConnectionKey, ProviderName
+from service.domain.step import ProviderName
 from service.settings import Settings
-from service.stores.key_ring import new_entry
 
 SLOW, QUICK = "slow", "quick"
 """The customers, which are also their tokens."""
@@ -99,17 +97,15 @@ async def main() -> None:
     async with AsyncExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-")))
         vendor = Vendor()
-        environment = {
-            "ENGAGEMENT_LISTEN": "127.0.0.1:0",
-            "ENGAGEMENT_DATABASE": str(folder / "engagement.db"),
-            "ENGAGEMENT_KEYS": new_entry(),
-            "ENGAGEMENT_OUTREACH_API_URL": (
-                f"http://127.0.0.1:{await stack.enter_async_context(vendor.serving())}"
-            ),
-            "ENGAGEMENT_DRAIN_DELAY_SECONDS": "0",
-        }
+        vendor_url = f"http://127.0.0.1:{await stack.enter_async_context(vendor.serving())}"
+        environment = environment_of(
+            str(folder / "engagement.db"), ENGAGEMENT_OUTREACH_API_URL=vendor_url
+        )
         settings = Settings.from_environment(environment)
-        await _connect(settings)
+        await connect(
+            environment,
+            (connection(customer, ProviderName.OUTREACH, customer) for customer in (SLOW, QUICK)),
+        )
         _, port = await stack.enter_async_context(
             processes.server("service", ("serve",), environment, folder / "log")
         )
@@ -123,18 +119,9 @@ async def main() -> None:
             async with _saturated(stub, vendor, worked_on):
                 beside += await _quick_requests(stub)
         busy = f"beside {2 * worked_on} of another, whose answers take {SLOW_SECONDS:g} s each"
-        sys.stdout.write(
-            f"{len(alone)} requests of a customer, {QUICK_CALLERS} at a time\n"
-            f"  {'with nobody beside them':60}{_shown(alone)}\n"
-            f"  {busy:60}{_shown(beside)}\n"
-        )
-
-
-async def _connect(settings: Settings) -> None:
-    async with opened_stores(settings) as stores:
-        for customer in (SLOW, QUICK):
-            key = ConnectionKey(customer, ProviderName.OUTREACH)
-            await stores.connections.put(Connection(key, ConnectionKind.BEARER, Secret(customer)))
+        say(f"{len(alone)} requests of a customer, {QUICK_CALLERS} at a time")
+        say(f"  {'with nobody beside them':60}{_shown(alone)}")
+        say(f"  {busy:60}{_shown(beside)}")
 
 
 @asynccontextmanager

@@ -12,7 +12,6 @@ import asyncio
 import operator
 import os
 import statistics
-import sys
 import tempfile
 import time
 import uuid
@@ -25,14 +24,12 @@ from typing import Any
 import grpc
 
 from bench import processes
+from bench.report import say
+from bench.service_setup import connect, connection, environment_of
 from engagement.v1 import sequence_step_pb2 as step_pb2
 from engagement.v1 import sequence_step_service_pb2 as service_pb2
 from engagement.v1.sequence_step_service_pb2_grpc import SequenceStepServiceStub
-from service.bootstrap import opened_stores
-from service.domain.connection import Connection, ConnectionKind, Secret
-from service.domain.step import ConnectionKey, ProviderName
-from service.settings import Settings
-from service.stores.key_ring import new_entry
+from service.domain.step import ProviderName
 from service.stores.postgres_migrations import migrate
 from tests.postgres_server import PostgresServer
 
@@ -95,7 +92,7 @@ async def main() -> None:
             await stack.enter_async_context(_service(name, str(where), vendor_port, folder))
             for name, where in databases.items()
         ]
-        _say(
+        say(
             f"load {os.getloadavg()[0]:.1f} on {os.cpu_count()} processors before it began; "
             f"to sync the disk takes {_sync_ms(folder / 'probe'):.1f} ms, thrice a request"
         )
@@ -106,7 +103,7 @@ async def main() -> None:
             for _ in range(ROUNDS):
                 for service in services:
                     await _measure(service, callers, requests, costs[service.name])
-            _say("\n".join(_report(callers, costs)))
+            say("\n".join(_report(callers, costs)))
 
 
 @asynccontextmanager
@@ -114,15 +111,11 @@ async def _service(
     name: str, database: str, vendor_port: int, folder: Path
 ) -> AsyncIterator[Service]:
     """Run a service that knows the customer."""
-    environment = {
-        "ENGAGEMENT_LISTEN": "127.0.0.1:0",
-        "ENGAGEMENT_DATABASE": database,
-        "ENGAGEMENT_KEYS": new_entry(),
-        "ENGAGEMENT_OUTREACH_API_URL": f"http://127.0.0.1:{vendor_port}/outreach",
-        "ENGAGEMENT_REQUESTS_IN_FLIGHT_PER_CONNECTION_MAX": "200",
-        "ENGAGEMENT_DRAIN_DELAY_SECONDS": "0",
-    }
-    await _connect(environment)
+    vendor_url = f"http://127.0.0.1:{vendor_port}"
+    environment = environment_of(
+        database, vendor_url, ENGAGEMENT_REQUESTS_IN_FLIGHT_PER_CONNECTION_MAX="200"
+    )
+    await connect(environment, [connection(CUSTOMER, ProviderName.OUTREACH)])
     command = ("bench.without_journal",) if name == FLOOR else ("service", "serve")
     log_path = folder / f"{name}.log"
     async with (
@@ -131,12 +124,6 @@ async def _service(
     ):
         stub = SequenceStepServiceStub(channel)  # type: ignore[no-untyped-call]
         yield Service(name, process_id, stub)
-
-
-async def _connect(environment: Mapping[str, str]) -> None:
-    key = ConnectionKey(CUSTOMER, ProviderName.OUTREACH)
-    async with opened_stores(Settings.from_environment(environment)) as stores:
-        await stores.connections.put(Connection(key, ConnectionKind.BEARER, Secret("token")))
 
 
 async def _measure(service: Service, callers: int, requests: int, costs: Costs) -> None:
@@ -200,11 +187,6 @@ def _report(callers: int, costs: Mapping[str, Costs]) -> Iterator[str]:
 
 def _line(name: str, cpu_us: float, p50_ms: float, p99_ms: float) -> str:
     return f"  {name:30}{cpu_us:8.0f}{p50_ms:9.2f}{p99_ms:9.2f}"
-
-
-def _say(line: str) -> None:
-    sys.stdout.write(f"{line}\n")
-    sys.stdout.flush()
 
 
 if __name__ == "__main__":

@@ -28,11 +28,9 @@ import psycopg
 from bench import processes
 from bench.references.steps import Step
 from bench.report import say
+from bench.service_setup import connect, connection, environment_of
 from engagement.v1.sequence_step_service_pb2_grpc import SequenceStepServiceStub
-from service.bootstrap import opened_stores
-from service.domain.connection import Connection, ConnectionKind, Secret
-from service.domain.step import ConnectionKey, ProviderName
-from service.settings import Settings
+from service.domain.step import ProviderName
 from service.stores.key_ring import new_entry
 from service.stores.postgres_migrations import migrate
 from tests.postgres_server import PostgresServer
@@ -134,25 +132,22 @@ async def _service(
     database: str, vendor_port: int, folder: Path, *, customers: int = 1, keys: str = ""
 ) -> AsyncIterator[Service]:
     """Run a service that takes as many requests as come, and knows customers."""
-    environment = {
-        "ENGAGEMENT_LISTEN": "127.0.0.1:0",
-        "ENGAGEMENT_DATABASE": database,
-        "ENGAGEMENT_KEYS": keys or new_entry(),
-        "ENGAGEMENT_OUTREACH_API_URL": f"http://127.0.0.1:{vendor_port}/outreach",
-        "ENGAGEMENT_REQUESTS_IN_FLIGHT_MAX": "20000",
-        "ENGAGEMENT_REQUESTS_IN_FLIGHT_PER_PROVIDER_MAX": "20000",
-        "ENGAGEMENT_REQUESTS_IN_FLIGHT_PER_CONNECTION_MAX": "20000",
-        "ENGAGEMENT_DRAIN_DELAY_SECONDS": "0",
-    }
+    limits = dict.fromkeys(
+        (
+            "ENGAGEMENT_REQUESTS_IN_FLIGHT_MAX",
+            "ENGAGEMENT_REQUESTS_IN_FLIGHT_PER_PROVIDER_MAX",
+            "ENGAGEMENT_REQUESTS_IN_FLIGHT_PER_CONNECTION_MAX",
+        ),
+        "20000",
+    )
+    environment = environment_of(
+        database,
+        f"http://127.0.0.1:{vendor_port}",
+        ENGAGEMENT_KEYS=keys or new_entry(),
+        **limits,
+    )
     names = [f"customer-{number}" for number in range(customers)]
-    async with opened_stores(Settings.from_environment(environment)) as stores:
-        whose = [ConnectionKey(name, ProviderName.OUTREACH) for name in names]
-        await asyncio.gather(
-            *(
-                stores.connections.put(Connection(key, ConnectionKind.BEARER, Secret("token")))
-                for key in whose
-            )
-        )
+    await connect(environment, (connection(name, ProviderName.OUTREACH) for name in names))
     log_path = folder / f"{uuid.uuid4()}.log"
     async with AsyncExitStack() as stack:
         process_id, port = await stack.enter_async_context(
@@ -400,12 +395,7 @@ async def _start() -> dict[str, object]:
 
 @asynccontextmanager
 async def _service_alone(database: Path, folder: Path) -> AsyncIterator[int]:
-    environment = {
-        "ENGAGEMENT_LISTEN": "127.0.0.1:0",
-        "ENGAGEMENT_DATABASE": str(database),
-        "ENGAGEMENT_KEYS": new_entry(),
-        "ENGAGEMENT_DRAIN_DELAY_SECONDS": "0",
-    }
+    environment = environment_of(str(database))
     log_path = folder / f"{database.name}.log"
     async with processes.server("service", ("serve",), environment, log_path) as (process_id, _):
         yield process_id

@@ -12,19 +12,13 @@ the service's settings, and migrated when it is PostgreSQL.
 import asyncio
 import json
 import sys
-import uuid
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol, Self
 
 import aiohttp
-import grpc
 
-from bench.references import calls
-from engagement.v1 import sequence_step_service_pb2 as service_pb2
-from engagement.v1.sequence_step_service_pb2_grpc import (
-    SequenceStepServiceServicer,
-    add_SequenceStepServiceServicer_to_server,
-)
+from bench.references.servicer import ReferenceServicer, serve
 from service.stores.postgres_database import PostgresDatabase
 from service.stores.sqlite_database import SqliteDatabase
 
@@ -89,38 +83,27 @@ class PostgresRows:
         await self._database.fetch_grouped(update, {"request_id": request_id})
 
 
-class Floor(SequenceStepServiceServicer):
+class Floor(ReferenceServicer):
     """Makes steps."""
 
     def __init__(self, rows: Rows, session: aiohttp.ClientSession, vendor_url: str) -> None:
+        super().__init__(vendor_url)
         self._rows = rows
         self._session = session
-        self._vendor_url = vendor_url
 
-    async def CreateSequenceStep(  # noqa: N802 - the contract's name
-        self,
-        request: service_pb2.CreateSequenceStepRequest,
-        context: grpc.aio.ServicerContext[Any, Any],
-    ) -> service_pb2.CreateSequenceStepResponse:
-        """Commit, make the provider's calls with a commit before each write, and commit."""
-        provider = str(dict(context.invocation_metadata() or ())["x-provider-name"])
-        base_url, headers = f"{self._vendor_url}/{provider}", calls.HEADERS[provider]
-
-        async def call(method: str, path: str, body: object = None) -> Any:
-            content = None if body is None else json.dumps(body, separators=(",", ":"))
-            async with self._session.request(
-                method, base_url + path, data=content, headers=headers
-            ) as answer:
-                return json.loads(await answer.read())
-
-        async def commit() -> None:
-            await self._rows.update(request_id)
-
-        request_id = request.request_id or str(uuid.uuid4())
+    async def insert(self, request_id: str) -> None:
+        """See `ReferenceServicer.insert`."""
         await self._rows.insert(request_id)
-        step_id = await calls.MAKE[provider](request, call, commit)
-        await commit()
-        return service_pb2.CreateSequenceStepResponse(id=step_id)
+
+    async def update(self, request_id: str) -> None:
+        """See `ReferenceServicer.update`."""
+        await self._rows.update(request_id)
+
+    async def send(self, method: str, url: str, headers: Mapping[str, str], body: object) -> Any:
+        """See `ReferenceServicer.send`."""
+        content = None if body is None else json.dumps(body, separators=(",", ":"))
+        async with self._session.request(method, url, data=content, headers=headers) as answer:
+            return json.loads(await answer.read())
 
 
 async def _serve(database: str, vendor_url: str) -> None:
@@ -132,16 +115,7 @@ async def _serve(database: str, vendor_url: str) -> None:
         connector=aiohttp.TCPConnector(limit=0),  # Nobody waits for a connection.
         headers={"User-Agent": "sequence-step-service", "Accept-Encoding": "gzip"},
     ) as session:
-        server = grpc.aio.server()
-        # The function that protoc makes has no types.
-        add_SequenceStepServiceServicer_to_server(  # type: ignore[no-untyped-call]
-            Floor(rows, session, vendor_url), server
-        )
-        port = server.add_insecure_port("127.0.0.1:0")
-        await server.start()
-        sys.stdout.write(f"{json.dumps({'port': port})}\n")
-        sys.stdout.flush()
-        await server.wait_for_termination()
+        await serve(Floor(rows, session, vendor_url))
 
 
 if __name__ == "__main__":

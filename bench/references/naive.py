@@ -8,55 +8,38 @@ limited, logged or repeated.
 """
 
 import asyncio
-import json
 import sys
-import uuid
+from collections.abc import Mapping
 from typing import Any
 
 import aiosqlite
-import grpc
 import httpx
 
-from bench.references import calls
-from engagement.v1 import sequence_step_service_pb2 as service_pb2
-from engagement.v1.sequence_step_service_pb2_grpc import (
-    SequenceStepServiceServicer,
-    add_SequenceStepServiceServicer_to_server,
-)
+from bench.references.servicer import ReferenceServicer, serve
 
 
-class Naive(SequenceStepServiceServicer):
+class Naive(ReferenceServicer):
     """Makes steps."""
 
     def __init__(
         self, database: aiosqlite.Connection, client: httpx.AsyncClient, vendor_url: str
     ) -> None:
+        super().__init__(vendor_url)
         self._database = database
         self._client = client
-        self._vendor_url = vendor_url
 
-    async def CreateSequenceStep(  # noqa: N802 - the contract's name
-        self,
-        request: service_pb2.CreateSequenceStepRequest,
-        context: grpc.aio.ServicerContext[Any, Any],
-    ) -> service_pb2.CreateSequenceStepResponse:
-        """Commit, make the provider's calls with a commit before each write, and commit."""
-        provider = str(dict(context.invocation_metadata() or ())["x-provider-name"])
-        base_url, headers = f"{self._vendor_url}/{provider}", calls.HEADERS[provider]
+    async def send(self, method: str, url: str, headers: Mapping[str, str], body: object) -> Any:
+        """See `ReferenceServicer.send`."""
+        return (await self._client.request(method, url, json=body, headers=headers)).json()
 
-        async def call(method: str, path: str, body: object = None) -> Any:
-            answer = await self._client.request(method, base_url + path, json=body, headers=headers)
-            return answer.json()
-
-        async def commit() -> None:
-            update = "UPDATE naive_rows SET commits = commits + 1 WHERE request_id = ?"
-            await self._database.execute(update, (request_id,))
-
-        request_id = request.request_id or str(uuid.uuid4())
+    async def insert(self, request_id: str) -> None:
+        """See `ReferenceServicer.insert`."""
         await self._database.execute("INSERT INTO naive_rows VALUES (?, 1)", (request_id,))
-        step_id = await calls.MAKE[provider](request, call, commit)
-        await commit()
-        return service_pb2.CreateSequenceStepResponse(id=step_id)
+
+    async def update(self, request_id: str) -> None:
+        """See `ReferenceServicer.update`."""
+        update = "UPDATE naive_rows SET commits = commits + 1 WHERE request_id = ?"
+        await self._database.execute(update, (request_id,))
 
 
 async def _serve(path: str, vendor_url: str) -> None:
@@ -69,16 +52,7 @@ async def _serve(path: str, vendor_url: str) -> None:
         await database.execute(
             "CREATE TABLE naive_rows (request_id TEXT PRIMARY KEY, commits INTEGER NOT NULL)"
         )
-        server = grpc.aio.server()
-        # The function that protoc makes has no types.
-        add_SequenceStepServiceServicer_to_server(  # type: ignore[no-untyped-call]
-            Naive(database, client, vendor_url), server
-        )
-        port = server.add_insecure_port("127.0.0.1:0")
-        await server.start()
-        sys.stdout.write(f"{json.dumps({'port': port})}\n")
-        sys.stdout.flush()
-        await server.wait_for_termination()
+        await serve(Naive(database, client, vendor_url))
 
 
 if __name__ == "__main__":

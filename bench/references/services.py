@@ -1,7 +1,7 @@
 """The services that are compared: how each is started, and how a step is asked of it."""
 
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,12 +15,9 @@ from bench import processes
 from bench.references import express_program
 from bench.references.calls import TOKEN, Request
 from bench.references.steps import CUSTOMER, Step
+from bench.service_setup import connect, connection, environment_of
 from engagement.v1.sequence_step_service_pb2_grpc import SequenceStepServiceStub
-from service.bootstrap import opened_stores
-from service.domain.connection import Connection, ConnectionKind, Secret
-from service.domain.step import ConnectionKey, ProviderName
-from service.settings import Settings
-from service.stores.key_ring import new_entry
+from service.domain.step import ProviderName
 from service.stores.postgres_migrations import migrate
 from tests.postgres_server import PostgresServer
 
@@ -79,27 +76,13 @@ async def all_services(
 
 @asynccontextmanager
 async def _ours(name: str, database: str, vendor_url: str, folder: Path) -> AsyncIterator[Service]:
-    environment = {
-        "ENGAGEMENT_LISTEN": "127.0.0.1:0",
-        "ENGAGEMENT_DATABASE": database,
-        "ENGAGEMENT_KEYS": new_entry(),
-        "ENGAGEMENT_OUTREACH_API_URL": f"{vendor_url}/outreach",
-        "ENGAGEMENT_SALESLOFT_API_URL": f"{vendor_url}/salesloft",
-        "ENGAGEMENT_APOLLO_API_URL": f"{vendor_url}/apollo",
-        "ENGAGEMENT_REQUESTS_IN_FLIGHT_PER_CONNECTION_MAX": "200",
-        "ENGAGEMENT_DRAIN_DELAY_SECONDS": "0",
-    }
-    await _connect(environment)
+    environment = environment_of(
+        database, vendor_url, ENGAGEMENT_REQUESTS_IN_FLIGHT_PER_CONNECTION_MAX="200"
+    )
+    await connect(environment, (connection(CUSTOMER, provider, TOKEN) for provider in ProviderName))
     started = processes.server("service", ("serve",), environment, folder / f"{name}.log")
     async with started as (process_id, port), _asking(port) as ask:
         yield Service(name, process_id, ask, _file(database))
-
-
-async def _connect(environment: Mapping[str, str]) -> None:
-    async with opened_stores(Settings.from_environment(environment)) as stores:
-        for provider in ProviderName:
-            key = ConnectionKey(CUSTOMER, provider)
-            await stores.connections.put(Connection(key, ConnectionKind.BEARER, Secret(TOKEN)))
 
 
 @asynccontextmanager
