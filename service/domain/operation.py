@@ -177,8 +177,11 @@ class Operation:
 
     def moved(self, state: OperationState) -> Self:
         """Return the operation in another state."""
-        assert state in _OPERATION_MOVES[self.state], f"moved from {self.state} to {state}"
+        self._check_move(state)
         return changed(self, state=state)
+
+    def _check_move(self, state: OperationState) -> None:
+        assert state in _OPERATION_MOVES[self.state], f"moved from {self.state} to {state}"
 
     def call(self, index: int) -> OperationCall:
         """Return one of the plan's calls, or the undo."""
@@ -191,17 +194,12 @@ class Operation:
         """Return the operation with one of its calls, or its undo, replaced."""
         if index == UNDO:
             return changed(self, undo=call)
-        return changed(self, calls=self._calls_with(index, call))
+        return changed(self, calls=(*self.calls[:index], call, *self.calls[index + 1 :]))
 
     def sent(self, index: int, at_epoch_ms: int) -> Self:
         """Return the operation once it is known when a call was committed as SENT."""
         call = changed(self.call(index), sent_at_epoch_ms=at_epoch_ms)
-        if index == UNDO:
-            return changed(self, undo=call, sent_at_epoch_ms=at_epoch_ms)
-        return changed(self, calls=self._calls_with(index, call), sent_at_epoch_ms=at_epoch_ms)
-
-    def _calls_with(self, index: int, call: OperationCall) -> tuple[OperationCall, ...]:
-        return (*self.calls[:index], call, *self.calls[index + 1 :])
+        return changed(self.with_call(index, call), sent_at_epoch_ms=at_epoch_ms)
 
     def planned_anew(self, writes: tuple[Write, ...], steps_before: frozenset[str]) -> Self:
         """Return the operation with the plan of a new run: nothing of an earlier one is left.
@@ -244,9 +242,8 @@ class Operation:
 
         One that is final and closed keeps no bodies of writes.
         """
-        assert state is self.state or state in _OPERATION_MOVES[self.state], (
-            f"moved from {self.state} to {state}"
-        )
+        if state is not self.state:
+            self._check_move(state)
         is_final = state in {OperationState.SUCCEEDED, OperationState.NO_EFFECT}
         return changed(
             self,
