@@ -15,7 +15,7 @@ import aiohttp
 
 from bench import processes
 from bench.report import say
-from service.domain.provider_call import ProviderRequest
+from service.domain.provider_call import CallKind, ProviderRequest
 from service.providers.provider_http import ProviderHttp
 
 CALLERS = 16
@@ -40,7 +40,7 @@ async def measure() -> dict[str, object]:
         client = await stack.enter_async_context(aclosing(ProviderHttp()))
         connector = aiohttp.TCPConnector(limit=0)
         session = await stack.enter_async_context(aiohttp.ClientSession(connector=connector))
-        request = ProviderRequest("POST", url, HEADERS, BODY)
+        request = ProviderRequest("outreach", CallKind.WRITE, "POST", url, HEADERS, BODY)
 
         async def ours() -> None:
             await client.send(request, timeout_seconds=CALL_SECONDS)

@@ -13,6 +13,7 @@ from service.commands import connections, keys, migrate, operations, tokens
 from service.commands.output import bug_told, failed
 from service.settings import Settings, SettingsError
 from service.stores.store_failure import DatabaseUnusable
+from service.telemetry.trace_export import TracesUnusable
 from service.transport.log_setup import configure_logging
 from service.transport.policy_file import PolicyUnusable
 from service.transport.server import ListenError, StopTimes, serve_until_stopped, stop_signals
@@ -66,7 +67,7 @@ def _served(settings: Settings) -> int:
     configure_logging(settings.log_level)
     try:
         asyncio.run(_serve(settings))
-    except (PolicyUnusable, TlsFilesUnusable) as error:
+    except (PolicyUnusable, TlsFilesUnusable, TracesUnusable) as error:
         print(error, file=sys.stderr)  # noqa: T201 - likewise
         return EXIT_SETTINGS_WRONG
     except (DatabaseUnusable, ListenError) as error:
@@ -110,6 +111,10 @@ async def _serve(settings: Settings) -> None:
     with stop_signals() as signals:
         async with running_service(settings) as service:
             _look_for_garbage_seldom()
+            if service.metrics_port is not None:
+                _log.info(
+                    "metrics_served", address=settings.metrics_listen, port=service.metrics_port
+                )
             _log.info("serving", address=settings.listen, port=service.port)
             if settings.policy is None:
                 _log.warning("callers_not_identified")

@@ -6,6 +6,8 @@ from contextlib import AsyncExitStack, aclosing, asynccontextmanager, closing, c
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from opentelemetry.trace import TracerProvider
+
 from service.application.admission import Admission
 from service.application.claims import Claims
 from service.application.clock import SystemClock
@@ -22,6 +24,7 @@ from service.domain.fingerprint import Fingerprints
 from service.domain.step import ProviderName
 from service.providers.apollo.adapter import Apollo
 from service.providers.oauth import OAuthApplication, OAuthTokenEndpoint
+from service.providers.observed_http import ObservedHttp
 from service.providers.outreach.adapter import Outreach
 from service.providers.parallel_reads import READS_AT_ONCE_MAX
 from service.providers.provider_http import ProviderHttp
@@ -35,7 +38,10 @@ from service.stores.postgres_driver import require_driver
 from service.stores.sealed_rows import SealedRows
 from service.stores.sealed_rows_sqlite import SqliteSealedRows
 from service.stores.sqlite_database import ServingLock, SqliteDatabase
+from service.telemetry.trace_export import exported_traces
+from service.telemetry.tracing import NO_TRACES
 from service.transport.caller_identity import local_caller, proven_caller
+from service.transport.metrics_server import metrics_served
 from service.transport.policy_file import PolicyFile
 from service.transport.sequence_step_servicer import SequenceStepServicer
 from service.transport.server import GrpcServer
@@ -52,6 +58,9 @@ class RunningService:
 
     server: GrpcServer
     port: int
+    metrics_port: int | None
+    """None where no metrics are served."""
+
     tasks: OperationTasks
 
 
@@ -66,26 +75,34 @@ class Stores:
 
 
 @asynccontextmanager
-async def running_service(settings: Settings) -> AsyncIterator[RunningService]:
+async def running_service(
+    settings: Settings, tracer_provider: TracerProvider = NO_TRACES
+) -> AsyncIterator[RunningService]:
     """Build everything inside the running loop and serve; close it all in the reverse order.
+
+    `tracer_provider` takes the traces where the settings do not have them sent.
 
     Raises:
         DatabaseUnusable: the database cannot be opened, or another process serves from it.
         ListenError: the address cannot be had.
         PolicyUnusable: the policy of callers cannot be read, or does not make sense.
         TlsFilesUnusable: a certificate or key cannot be read, or does not fit.
+        TracesUnusable: what sends traces is not installed.
     """
     clock = SystemClock()
     tls, policy = tls_files(settings), policy_file(settings)
     async with AsyncExitStack() as stack:
+        if settings.traces:
+            tracer_provider = await stack.enter_async_context(exported_traces())
         stack.enter_context(serving_alone(settings))
         stores = await stack.enter_async_context(opened_stores(settings))
         if isinstance(stores.journal, SqliteJournal):
             await stores.journal.expire_leases()  # Whoever served before is gone.
         fingerprints = Fingerprints(await fingerprint_key(stores.sealed_rows, stores.key_ring))
-        http = await stack.enter_async_context(
+        client = await stack.enter_async_context(
             aclosing(ProviderHttp(connections_per_host_max(settings)))
         )
+        http = ObservedHttp(client, tracer_provider)
         endpoint = OAuthTokenEndpoint(http, oauth_applications(settings), clock)
         connections = await stack.enter_async_context(
             aclosing(CustomerConnections(stores.connections, endpoint, clock))
@@ -112,11 +129,16 @@ async def running_service(settings: Settings) -> AsyncIterator[RunningService]:
             local_caller if policy is None else proven_caller(lambda: policy.current),
             requests_in_flight_max=settings.requests_in_flight_max,
             reflects=settings.reflection,
+            tracer_provider=tracer_provider,
         )
         loops = [owned.run(), recovery.run(), *([policy.follow()] if policy else [])]
         await stack.enter_async_context(_running(*loops))
+        metrics_port = None
+        if settings.metrics_listen is not None:
+            metrics = metrics_served(settings.metrics_listen, stores.journal.unsettled)
+            metrics_port = stack.enter_context(metrics)
         port = await server.start(settings.listen, None if tls is None else tls.credentials())
-        yield RunningService(server, port, tasks)
+        yield RunningService(server, port, metrics_port, tasks)
 
 
 @asynccontextmanager

@@ -311,6 +311,21 @@ class Settings:
     log_level: str = field(
         metadata=_setting("info", _log_level, f"One of {', '.join(LOG_LEVELS)}.")
     )
+    metrics_listen: str | None = field(
+        metadata=_optional(
+            _listen,
+            "Address and port to serve Prometheus metrics at, over HTTP at `/metrics`, such as "
+            "127.0.0.1:9464; without it they are not served.",
+        )
+    )
+    traces: bool = field(
+        metadata=_setting(
+            "false",
+            _flag,
+            "Whether traces are sent to a collector; where it is says OpenTelemetry's own "
+            "`OTEL_EXPORTER_OTLP_ENDPOINT`.",
+        )
+    )
     requests_in_flight_max: int = field(
         metadata=_setting(
             "1000", _requests, "Requests in flight at once, those that wait included."

@@ -11,12 +11,21 @@ ROOT = Path(__file__).parents[1]
 
 MAY_IMPORT = {
     "domain": {"domain"},
-    "application": {"application", "domain"},
-    "providers": {"providers", "application", "domain"},
+    "telemetry": {"telemetry"},
+    "application": {"application", "domain", "telemetry"},
+    "providers": {"providers", "application", "domain", "telemetry"},
     "stores": {"stores", "application", "domain"},
-    "transport": {"transport", "application", "domain"},
+    "transport": {"transport", "application", "domain", "telemetry"},
     "settings": {"domain"},
-    "bootstrap": {"application", "domain", "providers", "settings", "stores", "transport"},
+    "bootstrap": {
+        "application",
+        "domain",
+        "providers",
+        "settings",
+        "stores",
+        "telemetry",
+        "transport",
+    },
     "commands": {
         "application",
         "bootstrap",
@@ -26,7 +35,7 @@ MAY_IMPORT = {
         "settings",
         "stores",
     },
-    "__main__": {"bootstrap", "commands", "settings", "stores", "transport"},
+    "__main__": {"bootstrap", "commands", "settings", "stores", "telemetry", "transport"},
 }
 """What each part of `service` may import of the others."""
 

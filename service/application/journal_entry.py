@@ -18,6 +18,7 @@ from service.domain.operation import CallState, Operation, OperationCall, Operat
 from service.domain.plan import Target, Write
 from service.domain.step import Ids
 from service.domain.warnings import StepWarning
+from service.telemetry.metrics import operations_ended
 
 LOOK_PAUSE_SECONDS_MIN: Final = 30.0
 """Until an unsettled operation is looked after again; it doubles each time."""
@@ -181,6 +182,7 @@ class JournalEntry:
         else:
             await self._save(look_after_seconds=look_after_seconds)
         self.is_ended = True
+        operations_ended(self.operation.key.connection.provider, state).inc()
 
     async def discard(self) -> None:
         """Forget an operation of which nothing was sent.

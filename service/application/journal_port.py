@@ -8,7 +8,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Protocol, TypeAlias
 
-from service.domain.operation import Operation, OperationKey
+from service.domain.operation import Operation, OperationKey, OperationState
 from service.domain.step import ConnectionKey
 
 LEASE_SECONDS = 30.0
@@ -162,8 +162,23 @@ class OperationSummary:
     """Why all but its columns cannot be read; `operation` says then only what those say."""
 
 
+@dataclass(frozen=True, slots=True)
+class UnsettledCount:
+    """How many operations are in one unsettled state."""
+
+    state: OperationState
+    is_looked_after: bool
+    """Whether the service goes on by itself; else only a caller or a person can."""
+
+    count: int
+    oldest_created_at_epoch_ms: int
+
+
 class OperationsForPeople(Protocol):
-    """What the command line needs of the journal besides; see `Journal` for errors."""
+    """What people need of the journal besides; see `Journal` for errors."""
+
+    async def unsettled(self) -> tuple[UnsettledCount, ...]:
+        """Count what is RUNNING, INCOMPLETE or IN_DOUBT; it reads no settled row."""
 
     async def summaries(
         self, *, connection: ConnectionKey | None, only_unsettled: bool, limit: int

@@ -28,7 +28,13 @@ from service.domain.connection import Connection
 from service.domain.errors import ServiceError
 from service.domain.json_value import JsonObject, parse_json_object
 from service.domain.plan import Call
-from service.domain.provider_call import AnswerLost, NotSent, ProviderAnswer, ProviderRequest
+from service.domain.provider_call import (
+    AnswerLost,
+    CallKind,
+    NotSent,
+    ProviderAnswer,
+    ProviderRequest,
+)
 from service.domain.retry_after import retry_after_seconds
 
 READ_SECONDS_MAX = 20.0
@@ -229,6 +235,8 @@ class ProviderSession:
         left_seconds = max(self._budget.left_seconds, 0.0)
         return await self._surroundings.http.send(
             ProviderRequest(
+                self._provider.name,
+                CallKind.READ if request.is_read else CallKind.WRITE,
                 request.method,
                 self._provider.base_url + request.target,
                 self._headers,

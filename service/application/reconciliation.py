@@ -11,6 +11,7 @@ from service.domain.errors import ServiceError
 from service.domain.operation import CallState, Operation
 from service.domain.outcome import Candidate, Fit
 from service.domain.plan import Target, Write, bind
+from service.telemetry.metrics import RECONCILIATIONS
 
 
 class Absent(Exception):  # noqa: N818 - a fact about the provider, not a fault
@@ -47,6 +48,21 @@ class Reconciliation:
             Absent: it is proven that the call made nothing.
             StepRemoved: the steps that one of could be ours are gone.
         """
+        try:
+            found = await self._look(index)
+        except Absent:
+            self._count("absent")
+            raise
+        except StepRemoved:
+            self._count("removed")
+            raise
+        self._count({True: "found", False: "ambiguous", None: "nothing_yet"}[found])
+        return found
+
+    def _count(self, finding: str) -> None:
+        RECONCILIATIONS.labels(self._provider.name, finding).inc()
+
+    async def _look(self, index: int) -> bool | None:
         is_closing = self._entry.settles_in_seconds == 0
         candidates = await self._candidates(self._operation.calls[index].write)
         if candidates is None:

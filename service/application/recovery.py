@@ -22,6 +22,7 @@ from service.application.reconciliation import Reconciliation
 from service.domain.errors import ServiceError
 from service.domain.operation import OperationKey, OperationState
 from service.domain.step import ProviderName
+from service.telemetry.metrics import DUPLICATES_SUSPECTED
 
 SWEEP_SECONDS: Final = 15.0
 SWEEP_OPERATIONS_MAX: Final = 100
@@ -148,6 +149,7 @@ class Recovery:
         entry.note_open(is_open=False)
         if duplicates:
             entry.note_duplicates(duplicates)
+            DUPLICATES_SUSPECTED.labels(operation.key.connection.provider).inc()
             _log.warning(
                 "duplicate_suspected",
                 customer=operation.key.connection.customer_id,

@@ -29,6 +29,7 @@ from service.application.usable_connection import connection_expired, usable
 from service.domain.connection import Connection, Secret
 from service.domain.errors import ServiceError
 from service.domain.step import ConnectionKey
+from service.telemetry.metrics import TOKEN_REFRESHES
 
 PAUSE_SECONDS: Final = 5.0
 """Time between a failed refresh and the next one of the same token, unless the provider said."""
@@ -130,12 +131,14 @@ class TokenRefresh:
         del self._unsaved[old.key]
         if not replaced:  # A person put or removed the connection meanwhile, which counts more.
             return usable(old.key, await self._store.read(old.key))
+        TOKEN_REFRESHES.labels(old.key.provider, "refreshed").inc()
         _log.info("connection_refreshed", **_whose(old.key))
         return new
 
     async def _expire(self, refused: Connection) -> Connection:
         if not await self._store.mark_expired(refused):
             return usable(refused.key, await self._store.read(refused.key))
+        TOKEN_REFRESHES.labels(refused.key.provider, "expired").inc()
         _log.warning("connection_expired", **_whose(refused.key))
         raise connection_expired(refused)
 
@@ -160,6 +163,7 @@ class TokenRefresh:
 
 
 def _log_failure(key: ConnectionKey, error: ServiceError) -> None:
+    TOKEN_REFRESHES.labels(key.provider, "failed").inc()
     _log.warning("refresh_failed", **_whose(key), reason=error.reason.value, detail=error.message)
 
 

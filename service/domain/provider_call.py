@@ -5,14 +5,26 @@ can the provider have acted? `NotSent` says no, `AnswerLost` says perhaps, and a
 says what its status says.
 """
 
+import enum
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+
+
+class CallKind(enum.StrEnum):
+    """What a request to a provider is for."""
+
+    READ = "read"
+    WRITE = "write"
+    REFRESH = "refresh"
+    """Of an access token."""
 
 
 @dataclass(frozen=True, slots=True)
 class ProviderRequest:
     """One HTTP request, ready to be sent; `headers` carry a credential and are never printed."""
 
+    provider: str
+    kind: CallKind
     method: str
     url: str
     headers: Mapping[str, str] = field(repr=False)

@@ -19,7 +19,13 @@ from service.application.ports import Clock, Http
 from service.domain.connection import Connection, Secret
 from service.domain.errors import Reason, ServiceError
 from service.domain.json_value import JsonObject, JsonValue, member, parse_json_object
-from service.domain.provider_call import AnswerLost, NotSent, ProviderAnswer, ProviderRequest
+from service.domain.provider_call import (
+    AnswerLost,
+    CallKind,
+    NotSent,
+    ProviderAnswer,
+    ProviderRequest,
+)
 from service.domain.retry_after import retry_after_seconds
 from service.domain.step import ProviderName
 
@@ -99,7 +105,10 @@ class OAuthTokenEndpoint:
         }
         headers = {"content-type": "application/json", "accept": "application/json"}
         body = json.dumps(fields).encode()
-        request = ProviderRequest("POST", application.token_url, headers, body)
+        provider = connection.key.provider
+        request = ProviderRequest(
+            provider, CallKind.REFRESH, "POST", application.token_url, headers, body
+        )
         try:
             return await self._http.send(request, timeout_seconds=TIMEOUT_SECONDS)
         except NotSent as failure:

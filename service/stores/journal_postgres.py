@@ -17,6 +17,7 @@ from service.application.journal_port import (
     OperationSummary,
     OwnershipLost,
     StepTaken,
+    UnsettledCount,
 )
 from service.domain.operation import Operation, OperationKey, OperationState
 from service.domain.step import ConnectionKey, ProviderName
@@ -31,6 +32,7 @@ from service.stores.journal_rows import (
     due_at_epoch_ms,
     held_by,
     taken,
+    unsettled_count,
     where,
 )
 from service.stores.key_ring import KeyRing
@@ -167,6 +169,10 @@ class PostgresJournal:
             last_count = len(await self._database.fetch(_QUERIES["forget"], bounds))
             count += last_count
         return count
+
+    async def unsettled(self) -> tuple[UnsettledCount, ...]:
+        """See `OperationsForPeople.unsettled`."""
+        return tuple(map(unsettled_count, await self._database.fetch(_QUERIES["unsettled"])))
 
     async def summaries(
         self, *, connection: ConnectionKey | None, only_unsettled: bool, limit: int

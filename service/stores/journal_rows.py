@@ -3,8 +3,9 @@
 All of it is pure, and the same whichever database has the rows.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Any, Final
 
 import structlog
 
@@ -15,6 +16,7 @@ from service.application.journal_port import (
     Reused,
     RunsElsewhere,
     SequenceHeld,
+    UnsettledCount,
 )
 from service.domain.errors import Reason, ServiceError
 from service.domain.operation import UNDO, CallState, Operation, OperationKey, OperationState
@@ -258,4 +260,12 @@ def document_place(key: OperationKey) -> Place:
         key.connection.customer_id,
         key.connection.provider.value,
         f"operation {key.request_id!r} of caller {key.caller!r}",
+    )
+
+
+def unsettled_count(row: Sequence[Any]) -> UnsettledCount:
+    """Return what a row of the query `unsettled` says."""
+    state, is_looked_after, count, oldest_created_at_epoch_ms = row
+    return UnsettledCount(
+        OperationState(state), bool(is_looked_after), count, oldest_created_at_epoch_ms
     )

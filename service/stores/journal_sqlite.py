@@ -11,6 +11,7 @@ from service.application.journal_port import (
     OperationSummary,
     OwnershipLost,
     StepTaken,
+    UnsettledCount,
 )
 from service.application.ports import Clock
 from service.domain.operation import Operation, OperationKey, OperationState
@@ -26,6 +27,7 @@ from service.stores.journal_rows import (
     due_at_epoch_ms,
     held_by,
     taken,
+    unsettled_count,
     where,
 )
 from service.stores.key_ring import KeyRing
@@ -207,6 +209,14 @@ class SqliteJournal:
         await self._database.run(
             lambda connection: connection.execute(_QUERIES["expire_leases"], now).close()
         )
+
+    async def unsettled(self) -> tuple[UnsettledCount, ...]:
+        """See `OperationsForPeople.unsettled`."""
+
+        def unsettled(connection: sqlite3.Connection) -> tuple[UnsettledCount, ...]:
+            return tuple(map(unsettled_count, connection.execute(_QUERIES["unsettled"])))
+
+        return await self._database.run(unsettled)
 
     async def summaries(
         self, *, connection: ConnectionKey | None, only_unsettled: bool, limit: int

@@ -1,7 +1,8 @@
-"""One line per RPC: who called for whom, how it ended, and what it cost.
+"""What is told of each RPC: a line in the log, metrics and a span.
 
-The line has the fields named here and no others: never the request's content, never its metadata
-as a whole. Health checks that end well are logged at level `debug`, since probes come all the time.
+The line says who called for whom, how it ended, and what it cost. It has the fields named here and
+no others: never the request's content, never its metadata as a whole. Health checks that end well
+are logged at level `debug`, since probes come all the time.
 """
 
 import contextlib
@@ -11,11 +12,14 @@ from dataclasses import dataclass, field
 
 import grpc
 import structlog
+from opentelemetry.trace import Span
 
 from service.application.call_record import CallRecord
 from service.domain.caller_policy import Caller
 from service.domain.errors import Reason, ServiceError
 from service.domain.step import ConnectionKey
+from service.telemetry.metrics import ERRORS, REPLAYS, rpc_seconds
+from service.telemetry.tracing import end_rpc
 from service.transport.status import code_of
 
 _PROBES = "grpc.health.v1.Health/"
@@ -35,6 +39,7 @@ class CallEntry:
 
     method: str
     deadline_seconds: float | None
+    span: Span
     caller: Caller | None = None
     key: ConnectionKey | None = None
     request_id: str = ""
@@ -73,11 +78,21 @@ class CallEntry:
         error: ServiceError | None = None,
         cause: BaseException | None = None,
     ) -> None:
+        seconds = time.perf_counter() - self._started_seconds
         # A log that cannot be written (a closed pipe, a full disk) must not change an answer.
         with contextlib.suppress(OSError, ValueError):
-            getattr(_log, level)("rpc", **self._fields(code, error), exc_info=cause)
+            getattr(_log, level)("rpc", **self._fields(code, error, seconds), exc_info=cause)
+        rpc_seconds(self.method, code.name).observe(seconds)
+        if error is not None:
+            ERRORS.labels(self.provider, error.reason.value).inc()
+        if self.is_replay:
+            REPLAYS.labels(self.provider).inc()
+        reason = "" if error is None else error.reason.value
+        end_rpc(self.span, code.name, self.provider, self.request_id, reason)
 
-    def _fields(self, code: grpc.StatusCode, error: ServiceError | None) -> dict[str, object]:
+    def _fields(
+        self, code: grpc.StatusCode, error: ServiceError | None, seconds: float
+    ) -> dict[str, object]:
         return {
             "method": self.method,
             "caller": self.caller.name if self.caller else "",
@@ -92,7 +107,7 @@ class CallEntry:
             "provider_writes": self.record.provider_writes,
             "provider_requests": self.record.provider_requests,
             "warnings": self.record.warnings,
-            "duration_ms": round((time.perf_counter() - self._started_seconds) * 1000, 1),
+            "duration_ms": round(seconds * 1000, 1),
             "deadline_seconds": self.deadline_seconds and round(self.deadline_seconds, 3),
         }
 

@@ -77,6 +77,10 @@ EVENTS: Final[Mapping[str, LogEvent]] = {
         ("logger", "message", "exception"),
     ),
     "uncaught": LogEvent("a bug that nothing caught", ("origin", "exception")),
+    "metrics_served": LogEvent("metrics can be read from now on", ("address", "port")),
+    "metrics_incomplete": LogEvent(
+        "metrics were asked for, and the journal did not count its requests", ("exception",)
+    ),
     "stopping": LogEvent("a signal to stop has come, or the server ended"),
     "stopped": LogEvent("all calls and writes have ended"),
 }

@@ -22,6 +22,7 @@ from structlog.typing import EventDict
 
 from service.domain.exception_report import named, report
 from service.domain.shown_text import CHARACTERS_MAX, one_line
+from service.telemetry.tracing import current_ids
 from service.transport.log_events import EVENTS
 
 LIBRARIES_LEVEL: Final = logging.WARNING
@@ -56,6 +57,7 @@ def configure_logging(level: str, stream: TextIO = sys.stderr) -> None:
     structlog.configure(
         processors=[
             listed_alone,
+            with_trace_ids,
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             structlog.dev.ConsoleRenderer() if is_terminal else _to_json_bytes,
@@ -95,6 +97,14 @@ def listed_alone(_logger: object, _method: str, event: EventDict) -> EventDict:
     if dropped:
         kept[UNLISTED] = dropped
     return kept
+
+
+def with_trace_ids(_logger: object, _method: str, event: EventDict) -> EventDict:
+    """Say to which trace a line belongs, if to any: the caller's, where it has one."""
+    ids = current_ids()
+    if ids is not None:
+        event["trace_id"], event["span_id"] = ids
+    return event
 
 
 def _shown(value: object) -> object:

@@ -9,6 +9,7 @@ from engagement.v1.sequence_step_service_pb2_grpc import SequenceStepServiceServ
 from service.application.arrival import Arrival
 from service.application.create_sequence_step import CreateSequenceStep
 from service.domain.operation import OperationKey
+from service.telemetry.metrics import WARNINGS
 from service.transport.access_log import current_call
 from service.transport.call_metadata import deadline_seconds, read_connection_key
 from service.transport.caller_identity import require_customer
@@ -54,6 +55,8 @@ class SequenceStepServicer(SequenceStepServiceServicer):
             header.send()
         finally:
             await header.sent()
+        for warning in answer.warnings:
+            WARNINGS.labels(call.key.provider, warning.problem_type.name).inc()
         if answer.is_replay:
             call.is_replay = True
             context.set_trailing_metadata((REPLAY_TRAILER,))

@@ -11,9 +11,11 @@ import grpc
 import structlog
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
+from opentelemetry.trace import TracerProvider
 
 from engagement.v1 import sequence_step_service_pb2
 from engagement.v1.sequence_step_service_pb2_grpc import add_SequenceStepServiceServicer_to_server
+from service.telemetry.tracing import NO_TRACES
 from service.transport.caller_identity import Identify
 from service.transport.sequence_step_servicer import SequenceStepServicer
 from service.transport.status_boundary import StatusBoundary
@@ -163,13 +165,16 @@ class GrpcServer:
         *,
         requests_in_flight_max: int,
         reflects: bool,
+        tracer_provider: TracerProvider = NO_TRACES,
     ) -> None:
         """Build the server.
 
         Health and reflection are open to whoever can connect. An orchestrator's probe has no
         proof of who it is, and learns one word from health; reflection shows the public contract.
         """
-        self._boundary = StatusBoundary(identify, open_services=(health.SERVICE_NAME,))
+        self._boundary = StatusBoundary(
+            identify, open_services=(health.SERVICE_NAME,), tracer_provider=tracer_provider
+        )
         self._server = grpc.aio.server(
             interceptors=(self._boundary,),
             options=OPTIONS,

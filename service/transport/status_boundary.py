@@ -16,8 +16,11 @@ import grpc
 from google.protobuf import descriptor_pool
 from google.protobuf.descriptor import Descriptor
 from google.protobuf.message import DecodeError, Message
+from opentelemetry.trace import TracerProvider
 
 from service.domain.errors import Reason, ServiceError
+from service.telemetry.metrics import rpcs_started
+from service.telemetry.tracing import begin_rpc, tracer_of
 from service.transport.access_log import CallEntry, current_call
 from service.transport.call_metadata import deadline_seconds
 from service.transport.caller_identity import Context, Identify
@@ -37,9 +40,12 @@ _Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
 class StatusBoundary(grpc.aio.ServerInterceptor):
     """Answers every way in which a unary handler can fail with one clean status."""
 
-    def __init__(self, identify: Identify, open_services: Collection[str]) -> None:
+    def __init__(
+        self, identify: Identify, open_services: Collection[str], tracer_provider: TracerProvider
+    ) -> None:
         """Take callers as `identify` says, but for services that are open to everybody."""
         self._identify = identify
+        self._tracer = tracer_of(tracer_provider)
         self._open_services = open_services
         self._guarded: dict[str, _Handler] = {}
         self._running: set[asyncio.Task[Any]] = set()
@@ -88,7 +94,9 @@ class StatusBoundary(grpc.aio.ServerInterceptor):
             assert task is not None
             self._running.add(task)
             task.add_done_callback(self._running.discard)
-            entry = CallEntry(method.name, deadline_seconds(context))
+            rpcs_started(method.name).inc()
+            span = begin_rpc(self._tracer, method.name, context.invocation_metadata() or ())
+            entry = CallEntry(method.name, deadline_seconds(context), span)
             current_call.set(entry)
             outcome = await _outcome(method, raw, context, entry)
             if isinstance(outcome, ServiceError):

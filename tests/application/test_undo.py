@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from service.domain.provider_call import AnswerLost, ProviderAnswer, ProviderRequest
+from service.domain.provider_call import AnswerLost, CallKind, ProviderAnswer, ProviderRequest
 from tests.application import plans
 from tests.application.plans import PlanKind
 from tests.application.promises import broken_promises
@@ -181,7 +181,7 @@ async def test_a_template_of_a_refused_step_is_removed_if_possible(
 
 def _get_template(world: World) -> ProviderRequest:
     (delete, *_) = (sent for sent in world.http.sent if sent.resource == "DELETE /templates")
-    return ProviderRequest("GET", delete.request.url, {})
+    return ProviderRequest("outreach", CallKind.READ, "GET", delete.request.url, {})
 
 
 @on_virtual_time

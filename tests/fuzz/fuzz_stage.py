@@ -33,6 +33,7 @@ from service.application.recovery import Recovery
 from service.domain.connection import Connection, ConnectionKind, Secret
 from service.domain.step import ConnectionKey, ProviderName
 from service.providers.oauth import OAuthTokenEndpoint
+from service.telemetry.tracing import NO_TRACES
 from service.transport.caller_identity import local_caller
 from service.transport.sequence_step_servicer import SequenceStepServicer
 from service.transport.status import STATUS_BYTES_MAX
@@ -158,7 +159,7 @@ class FuzzStage:
         admission = Admission(100, 100, 100)
         use_case = CreateSequenceStep(PROVIDERS, admission, self._tasks, claims, surroundings)
         self._servicer = SequenceStepServicer(use_case, requires_request_id=False)
-        self._boundary = StatusBoundary(local_caller, open_services=())
+        self._boundary = StatusBoundary(local_caller, open_services=(), tracer_provider=NO_TRACES)
 
     def run(self, given: FuzzInput) -> Outcome:
         """Carry an input out to the end of all that it starts, and check what must hold."""

@@ -11,7 +11,13 @@ from random import Random
 from typing import Any, Final
 
 from service.domain.plan import bind
-from service.domain.provider_call import AnswerLost, NotSent, ProviderAnswer, ProviderRequest
+from service.domain.provider_call import (
+    AnswerLost,
+    CallKind,
+    NotSent,
+    ProviderAnswer,
+    ProviderRequest,
+)
 from service.domain.step import ProviderName, SequenceStep, StepRequest, StepType
 from service.domain.survey import SequenceKind, Survey
 from tests.application.scripted_http import Vendor, answer
@@ -109,7 +115,7 @@ def _add_step(provider: ProviderName, vendor: Vendor) -> None:
     plan = adapter.plan(StepRequest(vendor.sequence_id, step), Survey(SequenceKind.INTERVAL, {}))
     call = bind(plan.writes[0], {})
     url, body = f"{adapter.base_url}{call.path}", json.dumps(call.body).encode()
-    vendor.handle(ProviderRequest("POST", url, {}, body))
+    vendor.handle(ProviderRequest("outreach", CallKind.WRITE, "POST", url, {}, body))
 
 
 def _good(request: ProviderRequest, vendor: Vendor | None) -> ProviderAnswer:

@@ -6,7 +6,13 @@ from typing import Final
 
 import grpc
 
-from service.domain.provider_call import AnswerLost, NotSent, ProviderAnswer, ProviderRequest
+from service.domain.provider_call import (
+    AnswerLost,
+    CallKind,
+    NotSent,
+    ProviderAnswer,
+    ProviderRequest,
+)
 from service.providers.http_connection import ANSWER_BYTES_MAX
 from service.providers.provider_http import ProviderHttp
 from service.transport.caller_identity import local_caller
@@ -94,7 +100,9 @@ class OverSockets:
 
     async def _ask(self, answer: bytes) -> Outcome:
         self._answer = answer
-        request = ProviderRequest("POST", self._url, {"authorization": "Bearer x"}, b"{}")
+        request = ProviderRequest(
+            "outreach", CallKind.WRITE, "POST", self._url, {"authorization": "Bearer x"}, b"{}"
+        )
         try:
             answered: ProviderAnswer = await self._http.send(request, timeout_seconds=SECONDS_MAX)
         except NotSent as fact:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Self
 
-from service.domain.provider_call import ProviderAnswer, ProviderRequest
+from service.domain.provider_call import CallKind, ProviderAnswer, ProviderRequest
 from tests.application.apollo_model import ApolloModel
 from tests.application.outreach_model import OutreachModel
 from tests.application.salesloft_model import SalesloftModel
@@ -63,7 +63,7 @@ class Exchange:
         method, target, _ = request.line.split(" ")
         url = f"http://vendor.test{target}"
         return self._account.model.handle(
-            ProviderRequest(method, url, request.headers, request.body)
+            ProviderRequest("outreach", CallKind.WRITE, method, url, request.headers, request.body)
         )
 
     def send(self, data: bytes) -> None:
@@ -217,7 +217,9 @@ async def _read(reader: asyncio.StreamReader) -> Request:
     }
     body = await reader.readexactly(int(headers.get("content-length", "0")))
     method, target, _ = line.split(" ")
-    resource = resource_of(ProviderRequest(method, f"http://vendor.test{target}", {}))
+    resource = resource_of(
+        ProviderRequest("outreach", CallKind.WRITE, method, f"http://vendor.test{target}", {})
+    )
     return Request(line, headers, body, resource)
 
 

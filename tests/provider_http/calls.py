@@ -2,14 +2,22 @@
 
 from dataclasses import dataclass
 
-from service.domain.provider_call import AnswerLost, NotSent, ProviderAnswer, ProviderRequest
+from service.domain.provider_call import (
+    AnswerLost,
+    CallKind,
+    NotSent,
+    ProviderAnswer,
+    ProviderRequest,
+)
 from service.providers.provider_http import ProviderHttp
 
 BODY = b'{"name": "Intro"}'
 
 
 def request(url: str, method: str = "POST", body: bytes | None = BODY) -> ProviderRequest:
-    return ProviderRequest(method, url, {"Authorization": "Bearer secret"}, body)
+    return ProviderRequest(
+        "outreach", CallKind.WRITE, method, url, {"Authorization": "Bearer secret"}, body
+    )
 
 
 @dataclass(frozen=True)

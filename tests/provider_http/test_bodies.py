@@ -6,7 +6,7 @@ import tracemalloc
 
 import pytest
 
-from service.domain.provider_call import ProviderRequest
+from service.domain.provider_call import CallKind, ProviderRequest
 from service.providers.http_connection import ANSWER_BYTES_MAX
 from service.providers.provider_http import ProviderHttp
 from tests.provider_http.calls import Answered, outcome, request
@@ -110,6 +110,8 @@ async def test_request_and_answer_arrive_as_they_were_written(client: ProviderHt
 
     async with ScriptedServer(script) as server:
         sent = ProviderRequest(
+            "outreach",
+            CallKind.WRITE,
             "PUT",
             server.url("/steps/a%2Fb?filter%5Bid%5D=1%2B2&q=x%20y"),
             {"Authorization": "Bearer secret", "Content-Type": "application/vnd.api+json"},

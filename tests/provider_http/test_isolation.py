@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from service.domain.provider_call import AnswerLost, ProviderRequest
+from service.domain.provider_call import AnswerLost, CallKind, ProviderRequest
 from service.providers.provider_http import ProviderHttp
 from tests.provider_http.calls import Answered, Unsent, outcome, request
 from tests.provider_http.scripted_server import (
@@ -44,7 +44,14 @@ async def test_cookie_of_one_answer_is_not_sent_with_the_next_request(
 
     async with ScriptedServer(script) as server:
         for credential in ("first", "second"):
-            sent = ProviderRequest("POST", server.url(), {"Authorization": credential}, b"{}")
+            sent = ProviderRequest(
+                "outreach",
+                CallKind.WRITE,
+                "POST",
+                server.url(),
+                {"Authorization": credential},
+                b"{}",
+            )
             assert await outcome(client, sent) == Answered(200)
         assert len(server.peers) == 1
         assert b"Authorization: second".lower() in server.requests[1].lower()
@@ -73,7 +80,9 @@ async def test_netrc_is_not_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setenv("NETRC", str(netrc))
     client = ProviderHttp()
     async with ScriptedServer(answer_every_request) as server:
-        sent = ProviderRequest("GET", server.url(), {"X-Api-Key": "secret"}, None)
+        sent = ProviderRequest(
+            "outreach", CallKind.READ, "GET", server.url(), {"X-Api-Key": "secret"}, None
+        )
         assert await outcome(client, sent) == Answered(200)
         assert b"authorization" not in server.requests[0].lower()
     await client.aclose()
@@ -116,7 +125,12 @@ async def test_unusual_spelling_of_an_allowed_host_is_allowed(
 @pytest.mark.parametrize("value", ["secret\r\nX-Evil: 1", "secret\n", "secret\0", "sécret"])
 async def test_header_that_cannot_be_sent_is_not_sent(client: ProviderHttp, value: str) -> None:
     async with ScriptedServer(answer_every_request) as server:
-        ended = await outcome(client, ProviderRequest("POST", server.url(), {"X-Key": value}, b""))
+        ended = await outcome(
+            client,
+            ProviderRequest(
+                "outreach", CallKind.WRITE, "POST", server.url(), {"X-Key": value}, b""
+            ),
+        )
         assert ended == Unsent("a header holds a character that cannot be sent")
         assert server.peers == []
 

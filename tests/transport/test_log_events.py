@@ -6,6 +6,7 @@ from pathlib import Path
 
 import grpc
 import pytest
+from opentelemetry.trace import INVALID_SPAN
 
 from service.transport.access_log import CallEntry
 from service.transport.log_events import EVENTS
@@ -87,7 +88,7 @@ def test_no_other_way_of_printing_is_used() -> None:
 
 def test_all_fields_of_the_access_log_are_listed() -> None:
     """They are named there, where the table cannot be compared with a call."""
-    fields = CallEntry("method", None)._fields(grpc.StatusCode.OK, None)
+    fields = CallEntry("method", None, INVALID_SPAN)._fields(grpc.StatusCode.OK, None, 0.0)
 
     line = listed_alone(None, "info", {"event": "rpc", **fields})
 

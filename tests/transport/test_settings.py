@@ -58,6 +58,8 @@ def test_the_defaults() -> None:
         require_request_id=False,
         reflection=False,
         log_level="info",
+        metrics_listen=None,
+        traces=False,
         requests_in_flight_max=1000,
         requests_in_flight_per_provider_max=200,
         requests_in_flight_per_connection_max=50,
@@ -375,7 +377,7 @@ def test_settings_do_not_print_their_secrets() -> None:
 def test_the_table_for_the_documentation_has_a_row_for_each_setting() -> None:
     rows = [[cell.strip() for cell in row.split("|")] for row in settings_table().splitlines()]
 
-    assert len(rows) == 29
+    assert len(rows) == 31
     assert all(len(row) == 5 and row[3] for row in rows)
     cells = {row[1]: row[2] for row in rows}
     assert cells["`ENGAGEMENT_LISTEN`"] == "`127.0.0.1:50051`"

@@ -119,3 +119,18 @@ WHERE (:customer_id IS NULL OR customer_id = :customer_id)
     AND (NOT :only_unsettled OR state IN ('incomplete', 'in_doubt', 'running'))
 ORDER BY updated_at_epoch_ms DESC, epoch DESC
 LIMIT :limit;
+
+-- name: unsettled
+-- How many are not settled, by state, and by whether the service looks after them by itself.
+SELECT state, due_at_epoch_ms IS NOT NULL, count(*), min(created_at_epoch_ms)
+FROM (
+    SELECT state, due_at_epoch_ms, created_at_epoch_ms
+    FROM operations
+    WHERE holds_sequence = 1
+    UNION ALL
+    SELECT state, due_at_epoch_ms, created_at_epoch_ms
+    FROM operations
+    WHERE holds_sequence = 0 AND state IN ('incomplete', 'in_doubt')
+) AS unsettled
+WHERE state <> 'succeeded'
+GROUP BY 1, 2;

@@ -1,0 +1,51 @@
+"""Sends traces to a collector by OTLP over HTTP, where `ENGAGEMENT_TRACES` asks for it.
+
+Where the collector is, how often a trace is kept, and how the service is called there say
+OpenTelemetry's own variables, such as `OTEL_EXPORTER_OTLP_ENDPOINT`, `OTEL_TRACES_SAMPLER` and
+`OTEL_SERVICE_NAME`.
+"""
+
+import asyncio
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from importlib.metadata import version
+from typing import Final
+
+from opentelemetry.trace import TracerProvider
+
+DISTRIBUTION: Final = "sequence-step-service"
+
+
+class TracesUnusable(Exception):  # noqa: N818 - what is wrong is outside of the code
+    """Traces cannot be sent; the text is for a person."""
+
+
+@asynccontextmanager
+async def exported_traces() -> AsyncIterator[TracerProvider]:
+    """Record traces and send them, in a thread of their own; at the end send what is left.
+
+    Raises:
+        TracesUnusable: what sends them is not installed.
+    """
+    try:
+        # Not imported where no traces are sent: they are an extra.
+        from opentelemetry.exporter.otlp.proto.http.trace_exporter import (  # noqa: PLC0415
+            OTLPSpanExporter,
+        )
+        from opentelemetry.sdk.resources import Resource  # noqa: PLC0415
+        from opentelemetry.sdk.trace import TracerProvider as Recording  # noqa: PLC0415
+        from opentelemetry.sdk.trace.export import BatchSpanProcessor  # noqa: PLC0415
+    except ImportError as error:
+        raise TracesUnusable(
+            f"ENGAGEMENT_TRACES needs an extra: install {DISTRIBUTION}[otel] ({error})"
+        ) from error
+    named = {"service.version": version(DISTRIBUTION)}
+    if not os.environ.get("OTEL_SERVICE_NAME"):
+        named["service.name"] = DISTRIBUTION
+    provider = Recording(resource=Resource.create(named))
+    provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
+    try:
+        yield provider
+    finally:
+        await asyncio.to_thread(provider.shutdown)
