@@ -24,11 +24,10 @@ _FAULTS_OF_SERVER: Final = frozenset(
 
 
 class _MetadataGetter(Getter[_Metadata]):
-    """Reads headers from gRPC's metadata; a header that is given twice counts as none."""
+    """Reads headers from gRPC's metadata."""
 
     def get(self, carrier: _Metadata, key: str) -> list[str] | None:
-        values = [value for name, value in carrier if name == key and isinstance(value, str)]
-        return values if len(values) == 1 else None
+        return [value for name, value in carrier if name == key and isinstance(value, str)] or None
 
     def keys(self, carrier: _Metadata) -> list[str]:
         return [name for name, _ in carrier]

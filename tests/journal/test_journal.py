@@ -571,3 +571,37 @@ async def test_any_text_is_a_key(journal: FullJournal, text: str) -> None:
     operation = await claimed(journal, odd, text, text)
     assert await journal.find(odd) == operation
     assert await claim(journal, odd, text, text) == RunsElsewhere()
+
+
+async def test_what_is_not_settled_is_counted(store: JournalStore, journal: FullJournal) -> None:
+    assert await journal.unsettled() == ()
+    for number, state in enumerate(ENDS):
+        is_open = state in {SUCCEEDED, IN_DOUBT}
+        look_after_seconds = LOOK_AFTER_SECONDS if is_open else None
+        await ended(
+            journal,
+            key(f"r-{number}"),
+            state,
+            sequence_id=f"s-{number}",
+            is_open=is_open,
+            look_after_seconds=look_after_seconds,
+        )
+    await store.pass_seconds(1)
+    await ended(journal, key("r-8"), INCOMPLETE, sequence_id="s-8")
+    await claimed(journal, key("r-9"), "s-9")
+
+    counts = await journal.unsettled()
+
+    assert {(each.state, each.is_looked_after): each.count for each in counts} == {
+        (RUNNING, True): 1,
+        (IN_DOUBT, True): 1,
+        (INCOMPLETE, False): 2,
+    }
+    found = await journal.summaries(connection=None, only_unsettled=True, limit=100)
+    for each in counts:
+        assert each.oldest_created_at_epoch_ms == min(
+            summary.created_at_epoch_ms
+            for summary in found
+            if summary.operation.state is each.state
+            and (summary.due_at_epoch_ms is not None) is each.is_looked_after
+        )

@@ -11,6 +11,7 @@ from typing import Any
 import grpc
 import httpx
 import pytest
+from opentelemetry.trace import TracerProvider
 
 from engagement.v1 import sequence_step_pb2 as step_pb2
 from engagement.v1 import sequence_step_service_pb2 as service_pb2
@@ -19,6 +20,7 @@ from sandbox.server import RunningSandbox, serve_in_thread
 from service.bootstrap import opened_stores, running_service
 from service.settings import Settings
 from service.stores.key_ring import new_entry
+from service.telemetry.tracing import NO_TRACES
 from service.transport.server import StopTimes
 from tests.service.grpc_failure import Failure, failure_of
 from tests.service.leaked_credentials import LogWatch
@@ -121,9 +123,11 @@ async def client_at(port: int, settings: Settings) -> AsyncIterator[Client]:
 
 
 @asynccontextmanager
-async def client_of(settings: Settings) -> AsyncIterator[Client]:
+async def client_of(
+    settings: Settings, tracer_provider: TracerProvider = NO_TRACES
+) -> AsyncIterator[Client]:
     """Run a service with these settings, and a client of it; stop it without any delay."""
-    async with running_service(settings) as service:
+    async with running_service(settings, tracer_provider) as service:
         try:
             async with client_at(service.port, settings) as client:
                 yield client
