@@ -104,7 +104,10 @@ async def main() -> None:
         settings = Settings.from_environment(environment)
         await connect(
             environment,
-            (connection(customer, ProviderName.OUTREACH, customer) for customer in (SLOW, QUICK)),
+            (
+                connection(customer, ProviderName("outreach"), customer)
+                for customer in (SLOW, QUICK)
+            ),
         )
         _, port = await stack.enter_async_context(
             processes.server("service", ("serve",), environment, folder / "log")

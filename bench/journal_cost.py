@@ -115,7 +115,7 @@ async def _service(
     environment = environment_of(
         database, vendor_url, ENGAGEMENT_REQUESTS_IN_FLIGHT_PER_CONNECTION_MAX="200"
     )
-    await connect(environment, [connection(CUSTOMER, ProviderName.OUTREACH)])
+    await connect(environment, [connection(CUSTOMER, ProviderName("outreach"))])
     command = ("bench.without_journal",) if name == FLOOR else ("service", "serve")
     log_path = folder / f"{name}.log"
     async with (

@@ -147,7 +147,7 @@ async def _service(
         **limits,
     )
     names = [f"customer-{number}" for number in range(customers)]
-    await connect(environment, (connection(name, ProviderName.OUTREACH) for name in names))
+    await connect(environment, (connection(name, ProviderName("outreach")) for name in names))
     log_path = folder / f"{uuid.uuid4()}.log"
     async with AsyncExitStack() as stack:
         process_id, port = await stack.enter_async_context(

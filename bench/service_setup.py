@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from service.bootstrap import opened_stores
 from service.domain.connection import Connection, ConnectionKind, Secret
 from service.domain.step import ConnectionKey, ProviderName
+from service.providers.registry import PROVIDERS
 from service.settings import Settings
 from service.stores.key_ring import new_entry
 
@@ -17,7 +18,7 @@ def environment_of(database: str, vendor_url: str = "", **more: str) -> dict[str
     """
     providers = {
         f"ENGAGEMENT_{provider.upper()}_API_URL": f"{vendor_url}/{provider}"
-        for provider in ProviderName
+        for provider in PROVIDERS
         if vendor_url
     }
     return {

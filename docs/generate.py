@@ -12,18 +12,14 @@ from pathlib import Path
 from service.domain.field_table import FieldTable, Rule, StepField, Support
 from service.domain.step import StepType
 from service.domain.warnings import AFTER_WRITE, ProblemType
-from service.providers.apollo import mapping as apollo
-from service.providers.outreach import mapping as outreach
-from service.providers.salesloft import mapping as salesloft
+from service.providers.registry import PROVIDERS
 from service.settings import settings_table
 from service.transport.log_events import log_table
 
 ROOT = Path(__file__).parents[1]
 
 TABLES: Mapping[str, FieldTable] = {
-    "Outreach": outreach.FIELDS,
-    "Salesloft": salesloft.FIELDS,
-    "Apollo": apollo.FIELDS,
+    name.capitalize(): provider.fields for name, provider in PROVIDERS.items()
 }
 
 NAMES: Mapping[frozenset[StepType], str] = {

@@ -11,6 +11,8 @@ import structlog
 from service.bootstrap import running_service
 from service.commands import connections, keys, migrate, operations, tokens
 from service.commands.output import bug_told, failed
+from service.providers.registration import Registry
+from service.providers.registry import PROVIDERS
 from service.settings import Settings, SettingsError
 from service.stores.store_failure import DatabaseUnusable
 from service.telemetry.trace_export import TracesUnusable
@@ -28,22 +30,22 @@ GARBAGE_OBJECTS_MIN = 100_000
 _log = structlog.get_logger()
 
 
-def main(arguments: list[str] | None = None) -> int:
+def main(arguments: list[str] | None = None, registry: Registry = PROVIDERS) -> int:
     """Run one command and return the exit status; errors are lines on standard error."""
-    args = _parser().parse_args(arguments)
+    args = _parser(registry).parse_args(arguments)
     try:
-        return _command(args)
+        return _command(args, registry)
     except Exception as error:  # noqa: BLE001 - whatever it is, no traceback and no foreign words
         return failed(EXIT_FAILED, bug_told(error))
 
 
-def _command(args: argparse.Namespace) -> int:
+def _command(args: argparse.Namespace, registry: Registry) -> int:
     if args.command == "keys" and args.action == "new":
         return keys.print_new()
     if args.command == "tokens":
         return tokens.run()
     try:
-        settings = Settings.from_environment(os.environ)
+        settings = Settings.from_environment(os.environ, registry)
     except SettingsError as error:
         print(error, file=sys.stderr)  # noqa: T201 - the command line's answer
         return EXIT_SETTINGS_WRONG
@@ -79,7 +81,7 @@ def _served(settings: Settings) -> int:
     return 0
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser(registry: Registry) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="sequence-step-service",
         description="One gRPC call that adds a step to a customer's sequence, at any provider. "
@@ -88,8 +90,8 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("serve", help="serve until SIGTERM or Ctrl-C")
     migrate.add_parser(commands)
-    connections.add_parser(commands)
-    operations.add_parser(commands)
+    connections.add_parser(commands, registry)
+    operations.add_parser(commands, registry)
     keys.add_parser(commands)
     tokens.add_parser(commands)
     return parser

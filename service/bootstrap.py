@@ -22,13 +22,10 @@ from service.application.recovery import Recovery
 from service.domain.connection import Secret
 from service.domain.fingerprint import Fingerprints
 from service.domain.step import ProviderName
-from service.providers.apollo.adapter import Apollo
 from service.providers.oauth import OAuthApplication, OAuthTokenEndpoint
 from service.providers.observed_http import ObservedHttp
-from service.providers.outreach.adapter import Outreach
 from service.providers.parallel_reads import READS_AT_ONCE_MAX
 from service.providers.provider_http import ProviderHttp
-from service.providers.salesloft.adapter import Salesloft
 from service.settings import PostgresUrl, Settings, SqliteFile
 from service.stores.connections_sqlite import SqliteConnections
 from service.stores.fingerprint_key import fingerprint_key
@@ -124,7 +121,9 @@ async def running_service(
         )
         server = GrpcServer(
             SequenceStepServicer(
-                create_sequence_step, requires_request_id=settings.require_request_id
+                create_sequence_step,
+                settings.providers.keys(),
+                requires_request_id=settings.require_request_id,
             ),
             local_caller if policy is None else proven_caller(lambda: policy.current),
             requests_in_flight_max=settings.requests_in_flight_max,
@@ -229,39 +228,20 @@ def connections_per_host_max(settings: Settings) -> int:
 
 def settle_seconds(settings: Settings) -> Mapping[ProviderName, float]:
     """Return within how long each provider applies a write or drops it, and shows it."""
-    return {
-        ProviderName.OUTREACH: settings.outreach_settle_seconds,
-        ProviderName.SALESLOFT: settings.salesloft_settle_seconds,
-        ProviderName.APOLLO: settings.apollo_settle_seconds,
-    }
+    return {name: each.settle_seconds for name, each in settings.providers.items()}
 
 
 def providers(settings: Settings) -> Mapping[ProviderName, Provider]:
-    """Return the registry of providers: one line each."""
-    registered: tuple[Provider, ...] = (
-        Outreach(settings.outreach_api_url),
-        Salesloft(settings.salesloft_api_url),
-        Apollo(settings.apollo_api_url),
-    )
-    return {provider.name: provider for provider in registered}
+    """Return the adapter of each provider."""
+    return {
+        name: each.registration.adapter(each.api_url) for name, each in settings.providers.items()
+    }
 
 
 def oauth_applications(settings: Settings) -> Mapping[ProviderName, OAuthApplication]:
     """Return this service's applications at the providers that refresh tokens."""
-    given = {
-        ProviderName.OUTREACH: (
-            settings.outreach_token_url,
-            settings.outreach_client_id,
-            settings.outreach_client_secret,
-        ),
-        ProviderName.SALESLOFT: (
-            settings.salesloft_token_url,
-            settings.salesloft_client_id,
-            settings.salesloft_client_secret,
-        ),
-    }
     return {
-        provider: OAuthApplication(token_url, client_id, client_secret)
-        for provider, (token_url, client_id, client_secret) in given.items()
-        if client_id and client_secret
+        name: OAuthApplication(each.token_url, each.client_id, each.client_secret)
+        for name, each in settings.providers.items()
+        if each.token_url and each.client_id and each.client_secret
     }

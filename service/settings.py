@@ -1,7 +1,8 @@
 """Settings: read from the environment once, checked in full, and never changed afterwards.
 
-Each setting is one field of `Settings`: the variable is the field's name in capitals after
-`ENGAGEMENT_`. An empty variable counts as one that is not set.
+Each setting is one field of `Settings`, or of one provider's `ProviderSettings`: the variable is
+the field's name in capitals after `ENGAGEMENT_`, and after the provider's name where it is one's.
+An empty variable counts as one that is not set.
 """
 
 import base64
@@ -16,6 +17,9 @@ from urllib.parse import urlsplit
 
 from service.domain.connection import Secret
 from service.domain.loopback import is_loopback
+from service.domain.step import ProviderName
+from service.providers.registration import Registration, Registry
+from service.providers.registry import PROVIDERS
 
 PREFIX = "ENGAGEMENT_"
 
@@ -186,14 +190,39 @@ def _required(parse: Callable[[str], object], meaning: str) -> dict[str, _Variab
     return {"variable": _Variable(parse, meaning, is_required=True)}
 
 
-def _settle_setting(vendor: str) -> dict[str, _Variable]:
-    """Describe how long a provider may take to settle what became of a write."""
-    return _setting(
-        "120",
+@dataclass(frozen=True, slots=True)
+class ProviderSettings:
+    """Where one provider is, and as whom this service refreshes tokens there."""
+
+    registration: Registration = field(repr=False)
+    api_url: str
+    settle_seconds: float
+    token_url: str | None = None
+    client_id: str | None = None
+    client_secret: Secret | None = None
+
+
+def _provider_variables(provider: Registration) -> dict[str, _Variable]:
+    """Describe the fields of `ProviderSettings` that a provider has in the environment."""
+    vendor = provider.name.capitalize()
+    variables = {"api_url": _Variable(_url, f"Base URL of {vendor}'s API.", provider.api_url)}
+    if provider.token_url is not None:
+        variables["token_url"] = _Variable(
+            _url, f"Where {vendor}'s tokens are refreshed.", provider.token_url
+        )
+        variables["client_id"] = _Variable(
+            str, f"Id of the OAuth app at {vendor}; without it tokens are not refreshed."
+        )
+        variables["client_secret"] = _Variable(
+            Secret, f"Secret of the OAuth app at {vendor}; given with the id or not at all."
+        )
+    variables["settle_seconds"] = _Variable(
         _seconds,
         f"Within this {vendor} applies or drops a request, and shows it; only after it a step that "
         "is not seen counts as not made.",
+        f"{provider.settle_seconds:g}",
     )
+    return variables
 
 
 @dataclass(frozen=True, slots=True)
@@ -256,50 +285,7 @@ class Settings:
             "32 random bytes in base64, and `keys new` makes one. The first encrypts, all decrypt.",
         )
     )
-    outreach_api_url: str = field(
-        metadata=_setting("https://api.outreach.io/api/v2", _url, "Base URL of Outreach's API.")
-    )
-    outreach_token_url: str = field(
-        metadata=_setting(
-            "https://api.outreach.io/oauth/token", _url, "Where Outreach's tokens are refreshed."
-        )
-    )
-    outreach_client_id: str | None = field(
-        metadata=_optional(
-            str, "Id of the OAuth app at Outreach; without it tokens are not refreshed."
-        )
-    )
-    outreach_client_secret: Secret | None = field(
-        metadata=_optional(
-            Secret, "Secret of the OAuth app at Outreach; given with the id or not at all."
-        )
-    )
-    outreach_settle_seconds: float = field(metadata=_settle_setting("Outreach"))
-    salesloft_api_url: str = field(
-        metadata=_setting("https://api.salesloft.com/v2", _url, "Base URL of Salesloft's API.")
-    )
-    salesloft_token_url: str = field(
-        metadata=_setting(
-            "https://accounts.salesloft.com/oauth/token",
-            _url,
-            "Where Salesloft's tokens are refreshed.",
-        )
-    )
-    salesloft_client_id: str | None = field(
-        metadata=_optional(
-            str, "Id of the OAuth app at Salesloft; without it tokens are not refreshed."
-        )
-    )
-    salesloft_client_secret: Secret | None = field(
-        metadata=_optional(
-            Secret, "Secret of the OAuth app at Salesloft; given with the id or not at all."
-        )
-    )
-    salesloft_settle_seconds: float = field(metadata=_settle_setting("Salesloft"))
-    apollo_api_url: str = field(
-        metadata=_setting("https://api.apollo.io/api/v1", _url, "Base URL of Apollo's API.")
-    )
-    apollo_settle_seconds: float = field(metadata=_settle_setting("Apollo"))
+    providers: Mapping[ProviderName, ProviderSettings]
     require_request_id: bool = field(
         metadata=_setting("false", _flag, "Whether a request that writes must have a `request_id`.")
     )
@@ -367,7 +353,7 @@ class Settings:
     )
 
     @classmethod
-    def from_environment(cls, environ: Mapping[str, str]) -> Self:
+    def from_environment(cls, environ: Mapping[str, str], registry: Registry = PROVIDERS) -> Self:
         """Read every setting.
 
         Raises:
@@ -378,52 +364,68 @@ class Settings:
             for name, text in environ.items()
             if name.startswith(PREFIX) and text.strip()
         }
-        problems = _unknown_names(environ)
+        variables = _variables(registry)
+        problems = _unknown_names(environ, variables)
         values: dict[str, Any] = {}
-        for name, (field_name, variable) in _VARIABLES.items():
+        for name, (field_name, variable) in variables.items():
             try:
                 values[field_name] = variable.value(given.get(name))
             except ValueError as error:
                 problems.append(f"{name} {str(error).removesuffix('.')}.")
-        problems += _half_given_apps(given)
+        problems += _half_given_apps(given, registry)
         problems += _half_given_tls(given)
         problems += _unsafe_address(values)
         problems += _shares_larger_than_the_whole(values)
         if problems:
             raise SettingsError(tuple(problems))
-        return cls(**values)
+        providers = {name: _taken(values, registry[name]) for name in registry}
+        return cls(**values, providers=providers)
 
 
-_VARIABLES: Mapping[str, tuple[str, _Variable]] = {
-    f"{PREFIX}{each.name.upper()}": (each.name, each.metadata["variable"])
-    for each in fields(Settings)
-}
+def _variables(registry: Registry) -> Mapping[str, tuple[str, _Variable]]:
+    """Return every variable with the name of its value, in the order of the documentation."""
+    named: dict[str, _Variable] = {}
+    for each in fields(Settings):
+        if each.name != "providers":
+            named[each.name] = each.metadata["variable"]
+            continue
+        for name, provider in registry.items():
+            described = _provider_variables(provider).items()
+            named |= {f"{name}_{inner}": variable for inner, variable in described}
+    return {f"{PREFIX}{name.upper()}": (name, variable) for name, variable in named.items()}
+
+
+def _taken(values: dict[str, Any], provider: Registration) -> ProviderSettings:
+    """Take one provider's values out of all."""
+    names = _provider_variables(provider)
+    own = {name: values.pop(f"{provider.name}_{name}") for name in names}
+    return ProviderSettings(provider, **own)
 
 
 def settings_table() -> str:
     """Return the list of settings as rows of Markdown: variable, default, meaning."""
     return "\n".join(
         f"| `{name}` | {variable.shown_default} | {variable.meaning} |"
-        for name, (_, variable) in _VARIABLES.items()
+        for name, (_, variable) in _variables(PROVIDERS).items()
     )
 
 
-def _unknown_names(environ: Mapping[str, str]) -> list[str]:
+def _unknown_names(environ: Mapping[str, str], known: Mapping[str, object]) -> list[str]:
     problems = []
-    for name in sorted(environ.keys() - _VARIABLES.keys()):
+    for name in sorted(environ.keys() - known.keys()):
         if not name.startswith(PREFIX):
             continue
-        (nearest,) = difflib.get_close_matches(name, _VARIABLES, n=1, cutoff=0)
+        (nearest,) = difflib.get_close_matches(name, known, n=1, cutoff=0)
         problems.append(f"{name} is no setting; the nearest that is one is {nearest}.")
     return problems
 
 
-def _half_given_apps(given: Mapping[str, str]) -> list[str]:
+def _half_given_apps(given: Mapping[str, str], registry: Registry) -> list[str]:
     problems = []
-    for provider in ("OUTREACH", "SALESLOFT"):
-        problems += _half_given(
-            given, f"{PREFIX}{provider}_CLIENT_ID", f"{PREFIX}{provider}_CLIENT_SECRET"
-        )
+    for name, provider in registry.items():
+        if provider.token_url is not None:
+            prefix = f"{PREFIX}{name.upper()}"
+            problems += _half_given(given, f"{prefix}_CLIENT_ID", f"{prefix}_CLIENT_SECRET")
     return problems
 
 

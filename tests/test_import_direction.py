@@ -16,7 +16,7 @@ MAY_IMPORT = {
     "providers": {"providers", "application", "domain", "telemetry"},
     "stores": {"stores", "application", "domain"},
     "transport": {"transport", "application", "domain", "telemetry"},
-    "settings": {"domain"},
+    "settings": {"domain", "providers"},
     "bootstrap": {
         "application",
         "domain",
@@ -35,7 +35,15 @@ MAY_IMPORT = {
         "settings",
         "stores",
     },
-    "__main__": {"bootstrap", "commands", "settings", "stores", "telemetry", "transport"},
+    "__main__": {
+        "bootstrap",
+        "commands",
+        "providers",
+        "settings",
+        "stores",
+        "telemetry",
+        "transport",
+    },
 }
 """What each part of `service` may import of the others."""
 

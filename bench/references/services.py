@@ -17,7 +17,7 @@ from bench.references.calls import TOKEN, Request
 from bench.references.steps import CUSTOMER, Step
 from bench.service_setup import connect, connection, environment_of
 from engagement.v1.sequence_step_service_pb2_grpc import SequenceStepServiceStub
-from service.domain.step import ProviderName
+from service.providers.registry import PROVIDERS
 from service.stores.postgres_migrations import migrate
 from tests.postgres_server import PostgresServer
 
@@ -79,7 +79,7 @@ async def _ours(name: str, database: str, vendor_url: str, folder: Path) -> Asyn
     environment = environment_of(
         database, vendor_url, ENGAGEMENT_REQUESTS_IN_FLIGHT_PER_CONNECTION_MAX="200"
     )
-    await connect(environment, (connection(CUSTOMER, provider, TOKEN) for provider in ProviderName))
+    await connect(environment, (connection(CUSTOMER, provider, TOKEN) for provider in PROVIDERS))
     started = processes.server("service", ("serve",), environment, folder / f"{name}.log")
     async with started as (process_id, port), _asking(port) as ask:
         yield Service(name, process_id, ask, _file(database))

@@ -60,11 +60,10 @@ class Admission:
 
     def __init__(self, requests_max: int, per_provider_max: int, per_connection_max: int) -> None:
         self._requests_max = requests_max
+        self._per_provider_max = per_provider_max
         self._per_connection_max = per_connection_max
         self._requests = 0
-        self._providers = {
-            name: _Share(f" at {name.capitalize()}", per_provider_max) for name in ProviderName
-        }
+        self._providers: dict[ProviderName, _Share] = {}
         self._connections: dict[ConnectionKey, _Share] = {}
         self._turns: dict[_Sequence, _Turn] = {}
 
@@ -76,7 +75,8 @@ class Admission:
             ServiceError: SERVICE_OVERLOADED, and nothing was written.
         """
         connection = self._connections.get(key) or self._new_share(key)
-        shares = (connection, self._providers[key.provider])
+        provider = self._providers.get(key.provider) or self._new_provider_share(key.provider)
+        shares = (connection, provider)
         for share in shares:
             if share.requests >= share.requests_max:
                 raise _too_many(share.whose)
@@ -94,6 +94,11 @@ class Admission:
                 share.requests -= 1
             if connection.requests == 0:
                 del self._connections[key]
+
+    def _new_provider_share(self, name: ProviderName) -> _Share:
+        """Make the share of a provider for good: there are few."""
+        share = self._providers[name] = _Share(f" at {name.capitalize()}", self._per_provider_max)
+        return share
 
     def _new_share(self, key: ConnectionKey) -> _Share:
         whose = f" of this customer at {key.provider.capitalize()}"

@@ -75,7 +75,7 @@ class RunningOperation:
             return
         facts = {
             "customer": arrival.key.connection.customer_id,
-            "provider": arrival.key.connection.provider.value,
+            "provider": arrival.key.connection.provider,
             "sequence": arrival.request.sequence_id,
             "request_id": arrival.key.request_id,
         }

@@ -68,4 +68,4 @@ def refused(
 
 
 def _name(provider: Provider) -> str:
-    return provider.name.value.capitalize()
+    return provider.name.capitalize()

@@ -108,7 +108,7 @@ class Recovery:
         _log.info(
             "operation_recovered",
             customer=key.connection.customer_id,
-            provider=key.connection.provider.value,
+            provider=key.connection.provider,
             sequence=operation.sequence_id,
             request_id=key.request_id,
             state=operation.state.value if entry.may_be_sent else "discarded",
@@ -153,7 +153,7 @@ class Recovery:
             _log.warning(
                 "duplicate_suspected",
                 customer=operation.key.connection.customer_id,
-                provider=operation.key.connection.provider.value,
+                provider=operation.key.connection.provider,
                 sequence=operation.sequence_id,
                 request_id=operation.key.request_id,
                 step_id=operation.step_id,

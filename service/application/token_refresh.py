@@ -168,4 +168,4 @@ def _log_failure(key: ConnectionKey, error: ServiceError) -> None:
 
 
 def _whose(key: ConnectionKey) -> dict[str, str]:
-    return {"customer": key.customer_id, "provider": key.provider.value}
+    return {"customer": key.customer_id, "provider": key.provider}

@@ -13,27 +13,15 @@ import datetime as dt
 import getpass
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Final
 
 from service.domain.connection import Connection, ConnectionKind, Secret
 from service.domain.json_value import JsonObject, JsonValue, parse_json_object
-from service.domain.step import ConnectionKey, ProviderName
+from service.domain.step import ConnectionKey
 
 INPUT_BYTES_MAX: Final = 64 * 1024
 CREDENTIAL_CHARACTERS_MAX: Final = 8192
-
-KINDS: Final[Mapping[ProviderName, tuple[ConnectionKind, ...]]] = {
-    ProviderName.OUTREACH: (ConnectionKind.OAUTH, ConnectionKind.BEARER),
-    ProviderName.SALESLOFT: (
-        ConnectionKind.OAUTH,
-        ConnectionKind.API_KEY,
-        ConnectionKind.BEARER,
-    ),
-    ProviderName.APOLLO: (ConnectionKind.API_KEY, ConnectionKind.BEARER),
-}
-"""How each provider lets a program in; Outreach has no API keys [doc], and Apollo's OAuth is for
-its partners [doc], without a refresh that is known."""
 
 _FIELDS: Final[Mapping[ConnectionKind, tuple[str, ...]]] = {
     ConnectionKind.OAUTH: ("credential", "refresh_token", "expires_at"),
@@ -50,16 +38,16 @@ class InputInvalid(Exception):  # noqa: N818 - the class's name reads as the sen
     """What was typed or piped in cannot be taken; the message never repeats it."""
 
 
-def read_connection(key: ConnectionKey, kind: ConnectionKind) -> Connection:
-    """Read the secrets of a new connection from standard input.
+def read_connection(
+    key: ConnectionKey, kind: ConnectionKind, kinds: Collection[ConnectionKind]
+) -> Connection:
+    """Read the secrets of a new connection from standard input; `kinds` are the provider's.
 
     Raises:
         InputInvalid: The provider has no such kind, or the input is not of the form above.
     """
-    if kind not in KINDS[key.provider]:
-        raise InputInvalid(
-            f"{key.provider} takes a connection of kind {_either(KINDS[key.provider])}"
-        )
+    if kind not in kinds:
+        raise InputInvalid(f"{key.provider} takes a connection of kind {' or '.join(kinds)}")
     names = _FIELDS[kind]
     fields = (
         _ask(names) if sys.stdin.isatty() else _parse(sys.stdin.buffer.read(INPUT_BYTES_MAX + 1))
@@ -111,7 +99,3 @@ def _moment(value: JsonValue) -> float | None:
     if moment is None or moment.tzinfo is None or moment.year not in _YEARS:
         raise InputInvalid("expires_at has to be a time such as 2026-11-24T12:00:00Z")
     return moment.timestamp()
-
-
-def _either(kinds: tuple[ConnectionKind, ...]) -> str:
-    return " or ".join(kinds)

@@ -7,6 +7,7 @@ seconds. No command prints a secret.
 import argparse
 import asyncio
 import json
+from collections.abc import Collection
 from contextlib import aclosing
 from typing import TYPE_CHECKING
 
@@ -40,7 +41,9 @@ if TYPE_CHECKING:
     from argparse import _SubParsersAction
 
 
-def add_parser(subparsers: "_SubParsersAction[argparse.ArgumentParser]") -> None:
+def add_parser(
+    subparsers: "_SubParsersAction[argparse.ArgumentParser]", providers: Collection[ProviderName]
+) -> None:
     """Add `connections put|list|check|remove`."""
     connections = subparsers.add_parser(
         "connections", help="put, list, check and remove customers' connections"
@@ -53,7 +56,7 @@ def add_parser(subparsers: "_SubParsersAction[argparse.ArgumentParser]") -> None
         description=connection_form.__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    _add_key(put)
+    _add_key(put, providers)
     put.add_argument("--kind", required=True, choices=[kind.value for kind in ConnectionKind])
 
     list_ = actions.add_parser("list", help="list all connections, without their secrets")
@@ -65,7 +68,7 @@ def add_parser(subparsers: "_SubParsersAction[argparse.ArgumentParser]") -> None
         description="Say whether a connection is there, decrypts, and is not known to have "
         "expired. The provider is not asked; with --refresh its token endpoint is.",
     )
-    _add_key(check)
+    _add_key(check, providers)
     check.add_argument(
         "--refresh",
         action="store_true",
@@ -73,7 +76,7 @@ def add_parser(subparsers: "_SubParsersAction[argparse.ArgumentParser]") -> None
     )
 
     remove = actions.add_parser("remove", help="forget a connection")
-    _add_key(remove)
+    _add_key(remove, providers)
 
 
 def run(args: argparse.Namespace, settings: Settings) -> int:
@@ -100,7 +103,8 @@ def _run(args: argparse.Namespace, settings: Settings) -> int:
         return asyncio.run(_list(settings, as_json=args.json))
     key = ConnectionKey(args.customer, ProviderName(args.provider))
     if args.action == "put":
-        connection = connection_form.read_connection(key, ConnectionKind(args.kind))
+        kinds = settings.providers[key.provider].registration.kinds
+        connection = connection_form.read_connection(key, ConnectionKind(args.kind), kinds)
         return asyncio.run(_put(settings, connection))
     if args.action == "remove":
         return asyncio.run(_remove(settings, key))
@@ -156,9 +160,9 @@ async def _remove(settings: Settings, key: ConnectionKey) -> int:
     return failed(EXIT_NOT_DONE, f"there is no connection of {key.customer_id} at {key.provider}")
 
 
-def _add_key(parser: argparse.ArgumentParser) -> None:
+def _add_key(parser: argparse.ArgumentParser, providers: Collection[ProviderName]) -> None:
     parser.add_argument("customer", type=_customer_id, help="the customer's id in your system")
-    parser.add_argument("provider", choices=[name.value for name in ProviderName])
+    parser.add_argument("provider", choices=providers)
 
 
 def _customer_id(text: str) -> str:

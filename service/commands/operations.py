@@ -8,7 +8,7 @@ none. The reason given is kept. No command prints what a step says.
 import argparse
 import asyncio
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING, Final
 
 from service.application.clock import SystemClock
@@ -48,7 +48,9 @@ _NOTHING_TO_SETTLE: Final = {
 }
 
 
-def add_parser(subparsers: "_SubParsersAction[argparse.ArgumentParser]") -> None:
+def add_parser(
+    subparsers: "_SubParsersAction[argparse.ArgumentParser]", providers: Collection[ProviderName]
+) -> None:
     """Add `operations list|show|settle`."""
     operations = subparsers.add_parser(
         "operations", help="show what became of requests, and settle what is in doubt"
@@ -63,7 +65,7 @@ def add_parser(subparsers: "_SubParsersAction[argparse.ArgumentParser]") -> None
     )
     list_.add_argument("--all", action="store_true", help="also SUCCEEDED and NO_EFFECT")
     list_.add_argument("--customer", help="only those of this customer; with --provider")
-    list_.add_argument("--provider", choices=[name.value for name in ProviderName])
+    list_.add_argument("--provider", choices=providers)
     list_.add_argument("--json", action="store_true", help="as a JSON array")
 
     show = actions.add_parser(
@@ -72,7 +74,7 @@ def add_parser(subparsers: "_SubParsersAction[argparse.ArgumentParser]") -> None
         description="Say what was sent for a request, what came of it and why it stopped, as a "
         "JSON array with one object per caller that used the id. Contents are left out.",
     )
-    _add_key(show)
+    _add_key(show, providers)
 
     settle = actions.add_parser(
         "settle",
@@ -80,7 +82,7 @@ def add_parser(subparsers: "_SubParsersAction[argparse.ArgumentParser]") -> None
         description="Settle a request that is INCOMPLETE or IN_DOUBT. With --step it is answered "
         "with that step from now on; with --nothing it runs again when it is repeated.",
     )
-    _add_key(settle)
+    _add_key(settle, providers)
     outcome = settle.add_mutually_exclusive_group(required=True)
     outcome.add_argument(
         "--step", type=_step_id, metavar="ID", help="the provider's id of the step that it made"
@@ -221,9 +223,9 @@ def _unknown(args: argparse.Namespace) -> int:
     )
 
 
-def _add_key(parser: argparse.ArgumentParser) -> None:
+def _add_key(parser: argparse.ArgumentParser, providers: Collection[ProviderName]) -> None:
     parser.add_argument("customer", help="the customer's id in your system")
-    parser.add_argument("provider", choices=[name.value for name in ProviderName])
+    parser.add_argument("provider", choices=providers)
     parser.add_argument(
         "request_id",
         type=str.lower,  # As the service keeps it.
@@ -253,7 +255,7 @@ def _row(summary: OperationSummary) -> dict[str, str | None]:
     return {
         "request_id": operation.key.request_id,
         "customer": operation.key.connection.customer_id,
-        "provider": operation.key.connection.provider.value,
+        "provider": operation.key.connection.provider,
         "sequence": operation.sequence_id,
         "state": operation.state.name,
         "step": operation.step_id,

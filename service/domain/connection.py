@@ -42,13 +42,13 @@ class ConnectionKind(enum.StrEnum):
     """How a connection authenticates."""
 
     OAUTH = "oauth"
-    """An access token that this service refreshes (Outreach, Salesloft)."""
+    """An access token that this service refreshes."""
 
     API_KEY = "api_key"
-    """A key of the provider's own (Salesloft, Apollo)."""
+    """A key of the provider's own."""
 
     BEARER = "bearer"
-    """An access token that somebody else refreshes (any provider)."""
+    """An access token that somebody else refreshes."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,16 +5,12 @@ import enum
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import NewType
 
 from service.domain.json_value import JsonObject
 
-
-class ProviderName(enum.StrEnum):
-    """The providers; the values are those of `x-provider-name`."""
-
-    OUTREACH = "outreach"
-    SALESLOFT = "salesloft"
-    APOLLO = "apollo"
+ProviderName = NewType("ProviderName", str)
+"""A provider's name, as in `x-provider-name`; which there are is the registry's to say."""
 
 
 class StepType(enum.StrEnum):

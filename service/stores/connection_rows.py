@@ -104,7 +104,7 @@ class ConnectionRows:
 
 def where(key: ConnectionKey) -> dict[str, object]:
     """Return the columns that say which row it is."""
-    return {"customer_id": key.customer_id, "provider": key.provider.value}
+    return {"customer_id": key.customer_id, "provider": key.provider}
 
 
 def epoch_ms(epoch_seconds: float) -> int:
@@ -121,7 +121,7 @@ def _unreadable_reported(key: ConnectionKey) -> Iterator[None]:
         _log.error(
             "connection_unreadable",
             customer=key.customer_id,
-            provider=key.provider.value,
+            provider=key.provider,
             error=str(error),
         )
         raise ServiceError(
@@ -133,4 +133,4 @@ def _unreadable_reported(key: ConnectionKey) -> Iterator[None]:
 
 def place(key: ConnectionKey, column: str) -> Place:
     """Return where a secret of a connection is."""
-    return Place(key.customer_id, key.provider.value, column)
+    return Place(key.customer_id, key.provider, column)

@@ -58,7 +58,7 @@ class PostgresConnections:
 
     def exclusive(self, key: ConnectionKey) -> AbstractAsyncContextManager[None]:
         """See `ConnectionStore.exclusive`."""
-        return self._database.lock(f"refresh {key.provider.value} {key.customer_id}")
+        return self._database.lock(f"refresh {key.provider} {key.customer_id}")
 
     async def remove(self, key: ConnectionKey) -> bool:
         """Forget a connection; say whether there was one.

@@ -125,7 +125,7 @@ class PostgresJournal:
         mine = {
             "callers": [key.caller for key in keys],
             "customer_ids": [key.connection.customer_id for key in keys],
-            "providers": [key.connection.provider.value for key in keys],
+            "providers": [key.connection.provider for key in keys],
             "request_ids": [key.request_id for key in keys],
             "epochs": [operation.epoch for operation in operations],
             "states": [operation.state.value for operation in operations],
@@ -198,7 +198,7 @@ class PostgresJournal:
     ) -> tuple[OperationSummary, ...]:
         wanted = {
             "customer_id": None if connection is None else connection.customer_id,
-            "provider": None if connection is None else connection.provider.value,
+            "provider": None if connection is None else connection.provider,
             "request_id": request_id,
             "only_unsettled": only_unsettled,
             "limit": limit,

@@ -140,7 +140,7 @@ def where(key: OperationKey) -> dict[str, object]:
     return {
         "caller": key.caller,
         "customer_id": key.connection.customer_id,
-        "provider": key.connection.provider.value,
+        "provider": key.connection.provider,
         "request_id": key.request_id,
     }
 
@@ -258,7 +258,7 @@ def document_place(key: OperationKey) -> Place:
     """Return where the document of an operation is."""
     return Place(
         key.connection.customer_id,
-        key.connection.provider.value,
+        key.connection.provider,
         f"operation {key.request_id!r} of caller {key.caller!r}",
     )
 

@@ -245,7 +245,7 @@ class SqliteJournal:
     ) -> tuple[OperationSummary, ...]:
         wanted = {
             "customer_id": None if connection is None else connection.customer_id,
-            "provider": None if connection is None else connection.provider.value,
+            "provider": None if connection is None else connection.provider,
             "request_id": request_id,
             "only_unsettled": only_unsettled,
             "limit": limit,

@@ -54,7 +54,7 @@ class CallEntry:
     @property
     def provider(self) -> str:
         """The provider's name; empty while it is not known."""
-        return self.key.provider.value if self.key else ""
+        return self.key.provider if self.key else ""
 
     def write_success(self) -> None:
         """Log a call that was answered."""

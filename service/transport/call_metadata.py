@@ -11,14 +11,11 @@ from service.domain.step import CUSTOMER_ID, CUSTOMER_ID_RULE, ConnectionKey, Pr
 CUSTOMER_ID_HEADER = "x-customer-id"
 PROVIDER_NAME_HEADER = "x-provider-name"
 
-_PROVIDERS = {provider.value: provider for provider in ProviderName}
-_PROVIDER_RULE = f"Must be one of {', '.join(_PROVIDERS)}, in any case."
-
 Metadata: TypeAlias = Collection[tuple[str, str | bytes]]
 """Names in lower case, as gRPC gives them."""
 
 
-def read_connection_key(metadata: Metadata) -> ConnectionKey:
+def read_connection_key(metadata: Metadata, providers: Collection[ProviderName]) -> ConnectionKey:
     """Return whose connection at which provider a call is for.
 
     Raises:
@@ -31,9 +28,10 @@ def read_connection_key(metadata: Metadata) -> ConnectionKey:
     if customer_id is not None and not CUSTOMER_ID.fullmatch(customer_id):
         violations.append(_violation(CUSTOMER_ID_HEADER, CUSTOMER_ID_RULE))
     reason = Reason.METADATA_INVALID if violations else Reason.PROVIDER_UNKNOWN
-    provider = _PROVIDERS.get(provider_name.lower()) if provider_name is not None else None
-    if provider_name is not None and provider is None:
-        violations.append(_violation(PROVIDER_NAME_HEADER, _PROVIDER_RULE))
+    provider = None if provider_name is None else ProviderName(provider_name.lower())
+    if provider is not None and provider not in providers:
+        rule = f"Must be one of {', '.join(providers)}, in any case."
+        violations.append(_violation(PROVIDER_NAME_HEADER, rule))
     if violations:
         sentences = " ".join(f"{each.field}: {each.description}" for each in violations)
         raise ServiceError(reason, sentences, tuple(violations))

@@ -1,5 +1,6 @@
 """The service of the contract: message to domain, one call to the application, and back."""
 
+from collections.abc import Collection
 from typing import Any
 
 import grpc
@@ -9,6 +10,7 @@ from engagement.v1.sequence_step_service_pb2_grpc import SequenceStepServiceServ
 from service.application.arrival import Arrival
 from service.application.create_sequence_step import CreateSequenceStep
 from service.domain.operation import OperationKey
+from service.domain.step import ProviderName
 from service.telemetry.metrics import WARNINGS
 from service.transport.access_log import current_call
 from service.transport.call_metadata import deadline_seconds, read_connection_key
@@ -24,9 +26,14 @@ class SequenceStepServicer(SequenceStepServiceServicer):
     """Serves `engagement.v1.SequenceStepService`."""
 
     def __init__(
-        self, create_sequence_step: CreateSequenceStep, *, requires_request_id: bool
+        self,
+        create_sequence_step: CreateSequenceStep,
+        providers: Collection[ProviderName],
+        *,
+        requires_request_id: bool,
     ) -> None:
         self._create_sequence_step = create_sequence_step
+        self._providers = providers
         self._requires_request_id = requires_request_id
 
     async def CreateSequenceStep(  # noqa: N802 - the contract's name
@@ -37,7 +44,7 @@ class SequenceStepServicer(SequenceStepServiceServicer):
         """Add one step to an existing sequence."""
         call = current_call.get()
         call.request_id = request_id_for(request.request_id)
-        call.key = read_connection_key(context.invocation_metadata() or ())
+        call.key = read_connection_key(context.invocation_metadata() or (), self._providers)
         assert call.caller is not None
         require_customer(call.caller, call.key.customer_id)
         step_request = read_step_request(request, requires_request_id=self._requires_request_id)

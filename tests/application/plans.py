@@ -9,9 +9,9 @@ from tests.application.outreach_model import OutreachModel
 from tests.application.salesloft_model import SalesloftModel
 
 OUTREACH, SALESLOFT, APOLLO = (
-    ProviderName.OUTREACH,
-    ProviderName.SALESLOFT,
-    ProviderName.APOLLO,
+    ProviderName("outreach"),
+    ProviderName("salesloft"),
+    ProviderName("apollo"),
 )
 
 LOST = AnswerLost("the connection broke")

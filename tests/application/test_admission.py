@@ -18,7 +18,7 @@ from service.domain.step import ConnectionKey, ProviderName
 from tests.application import plans
 from tests.application.scripted_http import Happening, answer
 from tests.application.virtual_time import VirtualTimeLoop, on_virtual_time
-from tests.application.world import SETTLE_SECONDS, World
+from tests.application.world import PROVIDERS, SETTLE_SECONDS, World
 
 SLOW = Happening(applied_after_seconds=0, takes_seconds=20)
 STEP = "POST /sequenceSteps"
@@ -296,7 +296,7 @@ _SECONDS = st.integers(0, 5)
 _VISITS = st.lists(
     st.builds(
         _Visit,
-        st.builds(ConnectionKey, st.sampled_from(["acme", "bolt"]), st.sampled_from(ProviderName)),
+        st.builds(ConnectionKey, st.sampled_from(["acme", "bolt"]), st.sampled_from([*PROVIDERS])),
         st.sampled_from(["1", "2", "3"]),
         _SECONDS,
         _SECONDS,

@@ -129,7 +129,7 @@ async def test_a_list_that_cannot_be_read_is_not_an_empty_one(plan: PlanKind, no
     """An old step that the list left out would look new later, and be taken for the one made."""
     world = World(plan.provider)
     old = await world.create(plan.step)
-    if plan.provider is plans.SALESLOFT:
+    if plan.provider == plans.SALESLOFT:
         world.vendor.sequence_id = "124"
     world.http.sent.clear()
     world.http.script[plans.LIST_OF_STEPS[plan.provider]] = [Happening(NO_LISTS[no_list])]

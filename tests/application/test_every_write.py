@@ -77,7 +77,7 @@ def expected_repeat(plan: PlanKind, kind: str, fault: Fault, look: Look) -> str:
         return says
     has_neighbour = look in {Look.TWIN, Look.STRANGER}
     if fault.effect is Effect.REFUSED:
-        takes_no_second = has_neighbour and plan.provider is plans.SALESLOFT
+        takes_no_second = has_neighbour and plan.provider == plans.SALESLOFT
         return "SEQUENCE_NOT_EMPTY" if takes_no_second else "OK"
     is_accepted_and_gone = fault.effect is Effect.ACCEPTED and fault.when is When.NEVER
     return "OUTCOME_UNKNOWN" if has_neighbour or is_accepted_and_gone else "OK"
@@ -101,7 +101,7 @@ def _is_unreadable(fault: Fault) -> bool:
 async def problems_of(plan: PlanKind, kind: str, fault: Fault, look: Look) -> list[str]:
     """Run one case and say what is wrong with its end."""
     world = World(plan.provider)
-    if plan.provider is not plans.SALESLOFT:
+    if plan.provider != plans.SALESLOFT:
         await world.create(plan.step)  # An equal step that was there before confuses nobody.
     before = world.vendor.step_ids(world.vendor.sequence_id)
     world.http.sent.clear()
@@ -149,7 +149,7 @@ def _with_somebody_else(
 
 def _cases(plan: PlanKind, kind: str) -> Iterator[tuple[Fault, Look]]:
     for fault in all_faults():
-        if fault.outreach_only and plan.provider is not plans.OUTREACH:
+        if fault.outreach_only and plan.provider != plans.OUTREACH:
             continue
         if kind == "message" and fault.effect is Effect.ACCEPTED and fault.when is not When.AT_ONCE:
             continue  # A 2xx for a PUT with full content is believed: it needs no id.

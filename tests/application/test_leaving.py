@@ -83,7 +83,7 @@ async def test_a_caller_may_leave_at_any_moment(plan: PlanKind, kind: str, troub
         facts = {key: event[key] for key in ("customer", "provider", "sequence")}
         assert facts == {
             "customer": "acme",
-            "provider": plan.provider.value,
+            "provider": plan.provider,
             "sequence": world.vendor.sequence_id,
         }
         if event["outcome"] == "CANCELLED":

@@ -16,7 +16,7 @@ from tests.application.plans import PlanKind
 from tests.application.promises import broken_promises, unsafe_repeats
 from tests.application.scripted_http import WORKS, Happening, answer
 from tests.application.virtual_time import on_virtual_time
-from tests.application.world import Outcome, World
+from tests.application.world import PROVIDERS, Outcome, World
 
 SEEDS = range(25)
 OPERATIONS = 30
@@ -54,9 +54,9 @@ class _Dice:
         step = plan.step
         if not with_equal_steps:
             step = replace(step, interval_seconds=86_400 * (number + 1), name=f"Step {number}")
-        sequences = 20 if world.provider is plans.SALESLOFT else 3  # A cadence takes one step.
+        sequences = 20 if world.provider == plans.SALESLOFT else 3  # A cadence takes one step.
         sequence_id = f"{world.vendor.sequence_id}{self.random.randrange(sequences)}"
-        if world.provider is plans.APOLLO:
+        if world.provider == plans.APOLLO:
             sequence_id = sequence_id[1:]  # Its ids all have the same length.
         return StepRequest(sequence_id, step)
 
@@ -89,10 +89,10 @@ def _problems(world: World, plan: PlanKind, number: int, outcome: Outcome | None
 
 
 @pytest.mark.parametrize("with_equal_steps", [False, True], ids=["own values", "equal steps"])
-@pytest.mark.parametrize("provider", ProviderName)
+@pytest.mark.parametrize("provider", PROVIDERS)
 @on_virtual_time
 async def test_promises_hold(provider: ProviderName, *, with_equal_steps: bool) -> None:
-    kinds = [plan for plan in plans.ALL if plan.provider is provider]
+    kinds = [plan for plan in plans.ALL if plan.provider == provider]
     says: Counter[str] = Counter()
     broken = []
     for seed in SEEDS:
@@ -118,5 +118,5 @@ async def test_promises_hold(provider: ProviderName, *, with_equal_steps: bool) 
             for number, (plan, outcome) in enumerate(zip(walk, ends, strict=True))
             for problem in _problems(world, plan, number, outcome)
         ]
-    print(f"{provider.value}, seeds {SEEDS}: {dict(says)}")  # noqa: T201 - for the reader
+    print(f"{provider}, seeds {SEEDS}: {dict(says)}")  # noqa: T201 - for the reader
     assert broken == []

@@ -12,9 +12,9 @@ from tests.application.scripted_http import Happening, answer
 from tests.application.virtual_time import VirtualClock, on_virtual_time
 from tests.application.world import World
 
-ACME = ConnectionKey("acme", ProviderName.OUTREACH)
-OTHER_CUSTOMER = ConnectionKey("bolt", ProviderName.OUTREACH)
-OTHER_PROVIDER = ConnectionKey("acme", ProviderName.APOLLO)
+ACME = ConnectionKey("acme", ProviderName("outreach"))
+OTHER_CUSTOMER = ConnectionKey("bolt", ProviderName("outreach"))
+OTHER_PROVIDER = ConnectionKey("acme", ProviderName("apollo"))
 
 
 def _wait_seconds(limits: RateLimits, key: ConnectionKey) -> float:
@@ -77,7 +77,7 @@ async def test_maintenance_is_remembered_as_what_it_is() -> None:
 async def test_the_connection_turned_away_longest_ago_is_forgotten_first() -> None:
     limits = RateLimits(VirtualClock())
     keys = [
-        ConnectionKey(f"customer-{number}", ProviderName.OUTREACH)
+        ConnectionKey(f"customer-{number}", ProviderName("outreach"))
         for number in range(CONNECTIONS_MAX + 1)
     ]
     for key in keys[:-1]:

@@ -36,17 +36,17 @@ from tests.application.scripted_http import CALLER, ScriptedHttp, Vendor
 from tests.application.virtual_time import VirtualClock
 
 PROVIDERS: Mapping[ProviderName, Provider] = {
-    ProviderName.OUTREACH: Outreach(OutreachModel.base_url),
-    ProviderName.SALESLOFT: Salesloft(SalesloftModel.base_url),
-    ProviderName.APOLLO: Apollo(ApolloModel.base_url),
+    ProviderName("outreach"): Outreach(OutreachModel.base_url),
+    ProviderName("salesloft"): Salesloft(SalesloftModel.base_url),
+    ProviderName("apollo"): Apollo(ApolloModel.base_url),
 }
 SETTLE_SECONDS = 120.0
 FINGERPRINTS = Fingerprints(b"a key of tests")
 
 MODELS: Mapping[ProviderName, type[Vendor]] = {
-    ProviderName.OUTREACH: OutreachModel,
-    ProviderName.SALESLOFT: SalesloftModel,
-    ProviderName.APOLLO: ApolloModel,
+    ProviderName("outreach"): OutreachModel,
+    ProviderName("salesloft"): SalesloftModel,
+    ProviderName("apollo"): ApolloModel,
 }
 
 
@@ -149,7 +149,7 @@ class World:
         providers = PROVIDERS if adapter is None else {provider: adapter}
         surroundings = Surroundings(self.http, self.connections, self.rate_limits, self.clock)
         self.journal = memory_journal(self.clock)
-        settle_seconds = dict.fromkeys(ProviderName, SETTLE_SECONDS)
+        settle_seconds = dict.fromkeys(PROVIDERS, SETTLE_SECONDS)
         self.owned = _NamedOperations(self.journal, settle_seconds, self.clock)
         self.recovery = Recovery(providers, self.journal, self.owned, surroundings)
         claims = Claims(self.journal, self.recovery, self.owned, self.clock, FINGERPRINTS)

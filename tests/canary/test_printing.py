@@ -27,7 +27,7 @@ class Holder:
 
 
 CONNECTION = Connection(
-    ConnectionKey("acme", ProviderName.OUTREACH), ConnectionKind.OAUTH, SECRET, SECRET
+    ConnectionKey("acme", ProviderName("outreach")), ConnectionKind.OAUTH, SECRET, SECRET
 )
 FORMS: dict[str, Callable[[object], str]] = {
     "repr": repr,

@@ -12,9 +12,9 @@ KEY_1 = Secret(base64.b64encode(bytes(range(32))).decode())
 KEY_2 = Secret(base64.b64encode(bytes(range(32, 64))).decode())
 RING = KeyRing({"k1": KEY_1})
 
-ACME_OUTREACH = ConnectionKey("acme", ProviderName.OUTREACH)
-ACME_SALESLOFT = ConnectionKey("acme", ProviderName.SALESLOFT)
-GLOBEX_OUTREACH = ConnectionKey("globex", ProviderName.OUTREACH)
+ACME_OUTREACH = ConnectionKey("acme", ProviderName("outreach"))
+ACME_SALESLOFT = ConnectionKey("acme", ProviderName("salesloft"))
+GLOBEX_OUTREACH = ConnectionKey("globex", ProviderName("outreach"))
 
 
 def oauth(
@@ -42,5 +42,5 @@ APPLICATIONS = {
         f"{provider}-client",
         Secret(f"{provider}-client-secret"),
     )
-    for provider in (ProviderName.OUTREACH, ProviderName.SALESLOFT)
+    for provider in (ProviderName("outreach"), ProviderName("salesloft"))
 }

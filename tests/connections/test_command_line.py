@@ -18,6 +18,7 @@ from service.application.customer_connections import CustomerConnections
 from service.commands import connections
 from service.domain.connection import ConnectionKind, Secret
 from service.providers.oauth import OAuthTokenEndpoint
+from service.providers.registry import PROVIDERS
 from service.settings import Settings
 from service.stores import sqlite_database
 from service.stores.connections_sqlite import SqliteConnections
@@ -73,7 +74,7 @@ def run(
             stdin = io.TextIOWrapper(io.BytesIO(given))
         monkeypatch.setattr(sys, "stdin", stdin)
         parser = argparse.ArgumentParser("service")
-        connections.add_parser(parser.add_subparsers(dest="command", required=True))
+        connections.add_parser(parser.add_subparsers(dest="command", required=True), PROVIDERS)
         try:
             args = parser.parse_args(["connections", *arguments])
             status = connections.run(args, Settings.from_environment(environment))

@@ -41,7 +41,7 @@ def store(kept_rows: KeptRows, clock: ManualClock) -> FullConnectionStore:
         oauth(left_seconds=-5.25),
         api_key(),
         Connection(
-            ConnectionKey("~!" * 128, ProviderName.APOLLO),
+            ConnectionKey("~!" * 128, ProviderName("apollo")),
             ConnectionKind.BEARER,
             Secret("x" * 8192),
         ),

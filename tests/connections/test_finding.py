@@ -138,7 +138,7 @@ async def test_so_many_are_remembered_and_no_more(
     connections: CustomerConnections, store: CountingStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(connection_cache, "CACHE_ENTRIES_MAX", 2)
-    keys = [ConnectionKey(name, ProviderName.APOLLO) for name in ("a", "b", "c")]
+    keys = [ConnectionKey(name, ProviderName("apollo")) for name in ("a", "b", "c")]
     for key in keys:
         await store.put(api_key(key))
         await connections.find(key)

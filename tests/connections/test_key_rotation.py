@@ -102,7 +102,7 @@ async def test_many_rows_are_changed_in_batches(
 ) -> None:
     """Those in between that need nothing do not end it."""
     monkeypatch.setattr(key_rotation, "ROWS_MAX", 2)
-    keys = [ConnectionKey(f"c-{number}", ProviderName.APOLLO) for number in range(9)]
+    keys = [ConnectionKey(f"c-{number}", ProviderName("apollo")) for number in range(9)]
     newer = kept_rows.connections(NEW_FIRST, ManualClock())
     for number, key in enumerate(keys):
         await (newer if 2 <= number < 6 else store).put(api_key(key))
@@ -185,7 +185,7 @@ async def test_only_the_first_of_very_many_are_named(
 ) -> None:
     monkeypatch.setattr(key_rotation, "UNREADABLE_NAMED_MAX", 2)
     for number in range(3):
-        await store.put(api_key(ConnectionKey(f"c-{number}", ProviderName.APOLLO)))
+        await store.put(api_key(ConnectionKey(f"c-{number}", ProviderName("apollo"))))
     await kept_rows.execute("UPDATE connections SET key_id = 'k0'")
     rotation = await rotated(kept_rows.sealed_rows())
     assert (rotation.unreadable, len(rotation.unreadable_named)) == (3, 2)

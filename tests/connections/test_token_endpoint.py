@@ -219,7 +219,7 @@ async def test_wrong_settings_are_named(answer: ProviderAnswer, why: str) -> Non
 async def test_a_provider_that_is_not_set_up_is_asked_nothing() -> None:
     http = ScriptedHttp()
     endpoint = OAuthTokenEndpoint(
-        http, {ProviderName.SALESLOFT: APPLICATIONS[ProviderName.SALESLOFT]}, ManualClock()
+        http, {ProviderName("salesloft"): APPLICATIONS[ProviderName("salesloft")]}, ManualClock()
     )
     with pytest.raises(ServiceError, match="ENGAGEMENT_OUTREACH_CLIENT_ID") as caught:
         await endpoint.refresh(oauth())

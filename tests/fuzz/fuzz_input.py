@@ -12,6 +12,7 @@ from random import Random
 from typing import Any, Final
 
 from service.domain.step import ProviderName
+from service.providers.registry import PROVIDERS
 from tests.fuzz import mutations
 from tests.fuzz.messages import changed_message, good_messages
 
@@ -87,11 +88,11 @@ def _good(provider: ProviderName) -> tuple[bytes, ...]:
 
 def _from_nothing(random: Random) -> FuzzInput:
     kind = random.choices(list(_WEIGHTS), list(_WEIGHTS.values()))[0]
-    providers = [*ProviderName]
+    providers = [*PROVIDERS]
     if kind is Kind.TOKENS:
-        providers.remove(ProviderName.APOLLO)  # It has no token endpoint.
+        providers.remove(ProviderName("apollo"))  # It has no token endpoint.
     provider = random.choice(providers)
-    metadata = (("x-customer-id", CUSTOMER), ("x-provider-name", provider.value))
+    metadata = (("x-customer-id", CUSTOMER), ("x-provider-name", provider))
     plain = FuzzInput(kind, provider, random.choice(_good(provider)), metadata)
     return _changed(random, plain)
 
@@ -101,7 +102,7 @@ def _changed(random: Random, made: FuzzInput) -> FuzzInput:
     changes: dict[str, Any]
     match made.kind:
         case Kind.BYTES:
-            others = _good(random.choice([*ProviderName]))
+            others = _good(random.choice([*PROVIDERS]))
             changes = {"raw": mutations.changed_bytes(random, made.raw, others)}
         case Kind.FIELDS:
             changes = {"raw": changed_message(random, made.raw), "damage": _damage(random, made)}

@@ -104,7 +104,7 @@ class _Connections:
     async def read(self, key: ConnectionKey) -> StoredConnection | None:
         if key in self._replaced:
             return self._replaced[key]
-        if key.provider is ProviderName.APOLLO:
+        if key.provider == ProviderName("apollo"):
             connection = Connection(key, ConnectionKind.API_KEY, Secret(f"{CANARY}-1"))
         else:
             connection = Connection(
@@ -153,12 +153,12 @@ class FuzzStage:
         self._refreshing = CustomerConnections(self._connections, endpoint, clock)
         surroundings = Surroundings(self.http, self._refreshing, RateLimits(clock), clock)
         journal = memory_journal(clock)
-        owned = OwnedOperations(journal, dict.fromkeys(ProviderName, SETTLE_SECONDS), clock)
+        owned = OwnedOperations(journal, dict.fromkeys(PROVIDERS, SETTLE_SECONDS), clock)
         recovery = Recovery(PROVIDERS, journal, owned, surroundings)
         claims = Claims(journal, recovery, owned, clock, FINGERPRINTS)
         admission = Admission(100, 100, 100)
         use_case = CreateSequenceStep(PROVIDERS, admission, self._tasks, claims, surroundings)
-        self._servicer = SequenceStepServicer(use_case, requires_request_id=False)
+        self._servicer = SequenceStepServicer(use_case, PROVIDERS, requires_request_id=False)
         self._boundary = StatusBoundary(local_caller, open_services=(), tracer_provider=NO_TRACES)
 
     def run(self, given: FuzzInput) -> Outcome:
@@ -177,8 +177,8 @@ class FuzzStage:
 
     def serves(self) -> bool:
         """Whether a good request is answered as ever."""
-        provider = ProviderName.OUTREACH
-        metadata = (("x-customer-id", CUSTOMER), ("x-provider-name", provider.value))
+        provider = ProviderName("outreach")
+        metadata = (("x-customer-id", CUSTOMER), ("x-provider-name", provider))
         good = FuzzInput(Kind.BYTES, provider, good_messages(provider)[0], metadata)
         return self.run(good) == Outcome("OK", "", 3, 1)
 

@@ -58,7 +58,7 @@ class HostileHttp:
     ) -> None:
         """Make ready for an input, with vendors that have a step where they may."""
         self._vendors = {provider: model() for provider, model in MODELS.items()}
-        for provider in (ProviderName.OUTREACH, ProviderName.APOLLO):
+        for provider in (ProviderName("outreach"), ProviderName("apollo")):
             _add_step(provider, self._vendors[provider])
         self.requests = self.writes = 0
         self._damage, self._token_damage = dict(damage), token_damage

@@ -14,9 +14,9 @@ from service.domain.step import ConnectionKey, ProviderName
 
 SETTLE_SECONDS = 120.0
 LOOK_AFTER_SECONDS = 40.0
-ACME = ConnectionKey("acme", ProviderName.OUTREACH)
-ACME_AT_APOLLO = ConnectionKey("acme", ProviderName.APOLLO)
-GLOBEX = ConnectionKey("globex", ProviderName.OUTREACH)
+ACME = ConnectionKey("acme", ProviderName("outreach"))
+ACME_AT_APOLLO = ConnectionKey("acme", ProviderName("apollo"))
+GLOBEX = ConnectionKey("globex", ProviderName("outreach"))
 
 STEP = Write(Target.STEP, "POST", "/steps", {"note": "Ring twice"}, ("step_id",))
 LINK = Write(Target.CONTENT, "POST", "/links", {"step": Reference("step_id")}, ("link_id",))

@@ -1041,7 +1041,7 @@ def test_refusal_of_random_bytes_is_one_short_line(body: bytes) -> None:
 )
 def test_headers(kind: ConnectionKind, credential_header: dict[str, str]) -> None:
     connection = Connection(
-        ConnectionKey("acme", ProviderName.APOLLO), kind, credential=Secret("secret")
+        ConnectionKey("acme", ProviderName("apollo")), kind, credential=Secret("secret")
     )
 
     assert APOLLO.headers(connection) == {

@@ -916,7 +916,7 @@ def test_maintenance_is_told_from_other_outages() -> None:
 
 def test_headers() -> None:
     connection = Connection(
-        ConnectionKey("acme", ProviderName.OUTREACH), ConnectionKind.OAUTH, Secret("token")
+        ConnectionKey("acme", ProviderName("outreach")), ConnectionKind.OAUTH, Secret("token")
     )
 
     assert OUTREACH.headers(connection) == {

@@ -888,7 +888,7 @@ async def test_a_list_that_cannot_be_read_is_not_taken_for_an_empty_one(page: An
 
 @pytest.mark.parametrize("kind", ConnectionKind)
 def test_every_credential_is_a_bearer_token(kind: ConnectionKind) -> None:
-    key = ConnectionKey("customer", ProviderName.SALESLOFT)
+    key = ConnectionKey("customer", ProviderName("salesloft"))
     assert SALESLOFT.headers(Connection(key, kind, Secret("ak12"))) == {
         "authorization": "Bearer ak12",
         "accept": "application/json",

@@ -264,7 +264,7 @@ async def test_the_reads_of_one_request_need_not_wait_for_one_another(tmp_path: 
             ENGAGEMENT_REQUESTS_IN_FLIGHT_PER_PROVIDER_MAX="1",
             ENGAGEMENT_REQUESTS_IN_FLIGHT_PER_CONNECTION_MAX="1",
         )
-        key = ConnectionKey("a-customer", ProviderName.OUTREACH)
+        key = ConnectionKey("a-customer", ProviderName("outreach"))
         async with opened_stores(settings) as stores:
             await stores.connections.put(Connection(key, ConnectionKind.BEARER, Secret("token")))
         async with client_of(settings) as client:

@@ -27,14 +27,14 @@ REPLICAS = ("one", "two")
 SETTLE_SECONDS = 120.0
 
 PROVIDERS: Mapping[ProviderName, Provider] = {
-    ProviderName.OUTREACH: Outreach(OutreachModel.base_url),
-    ProviderName.SALESLOFT: Salesloft(SalesloftModel.base_url),
-    ProviderName.APOLLO: Apollo(ApolloModel.base_url),
+    ProviderName("outreach"): Outreach(OutreachModel.base_url),
+    ProviderName("salesloft"): Salesloft(SalesloftModel.base_url),
+    ProviderName("apollo"): Apollo(ApolloModel.base_url),
 }
 MODELS: Mapping[ProviderName, type[Vendor]] = {
-    ProviderName.OUTREACH: OutreachModel,
-    ProviderName.SALESLOFT: SalesloftModel,
-    ProviderName.APOLLO: ApolloModel,
+    ProviderName("outreach"): OutreachModel,
+    ProviderName("salesloft"): SalesloftModel,
+    ProviderName("apollo"): ApolloModel,
 }
 
 _READ = named_queries("sqlite", "journal.sql")["read"]

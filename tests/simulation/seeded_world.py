@@ -44,7 +44,7 @@ class SeededWorld:
     def __init__(self, seed: int) -> None:
         dice = random.Random(f"world {seed}")  # noqa: S311 - replayed from its seed
         self.notes = Notes()
-        self.provider = dice.choice([*ProviderName])
+        self.provider = dice.choice([*PROVIDERS])
         self._weather = weather(dice)
         connection = ConnectionKey(CUSTOMER, self.provider)
         fate_dice = random.Random(f"fate {seed}")  # noqa: S311 - likewise
@@ -65,7 +65,7 @@ class SeededWorld:
     async def run(self) -> None:
         """Live through it, and check what is left."""
         loop = asyncio.get_running_loop()
-        self.notes.event(f"{self.provider.value}, {self._weather}")
+        self.notes.event(f"{self.provider}, {self._weather}")
         loop.call_later(FAULTS_SECONDS, self._stop_faults)
         with capture_logs(processors=[format_exc_info]) as logs:
             await asyncio.gather(*(client.run() for client in self._clients))
@@ -138,8 +138,10 @@ def _clients(
     truth: Truth,
 ) -> list[Client]:
     """Make the clients, some of which ask for equal steps of the same sequence."""
-    kinds = [plan for plan in plans.ALL if plan.provider is cluster.provider]
-    sequences = dice.choice([4, 8] if cluster.provider is ProviderName.SALESLOFT else [1, 1, 1, 2])
+    kinds = [plan for plan in plans.ALL if plan.provider == cluster.provider]
+    sequences = dice.choice(
+        [4, 8] if cluster.provider == ProviderName("salesloft") else [1, 1, 1, 2]
+    )
     have_equal_steps = dice.random() < EQUAL_STEPS_SHARE
     weights = [len(plan.writes) for plan in kinds]
     (equal_plan,) = dice.choices(kinds, weights)

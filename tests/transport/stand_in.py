@@ -18,6 +18,7 @@ from engagement.v1 import sequence_step_service_pb2 as service_pb2
 from service.application.arrival import Arrival
 from service.application.create_sequence_step import CreateSequenceStep
 from service.domain.outcome import StepAnswer
+from service.providers.registry import PROVIDERS
 from service.transport.caller_identity import local_caller
 from service.transport.sequence_step_servicer import SequenceStepServicer
 from service.transport.server import GrpcServer, StopTimes
@@ -51,7 +52,7 @@ class StandIn(CreateSequenceStep):
 
 def servicer_for(application: StandIn) -> SequenceStepServicer:
     """The servicer as it is unless settings say otherwise."""
-    return SequenceStepServicer(application, requires_request_id=False)
+    return SequenceStepServicer(application, PROVIDERS, requires_request_id=False)
 
 
 async def nothing_to_finish(seconds: float) -> None:

@@ -4,6 +4,7 @@ import grpc
 import pytest
 
 from service.domain.step import ConnectionKey, ProviderName
+from service.providers.registry import PROVIDERS
 from service.transport.call_metadata import read_connection_key
 from tests.transport.stand_in import Api, Metadata, step_request
 
@@ -70,9 +71,9 @@ async def test_an_unknown_provider_is_refused_naming_the_known_ones(api: Api, na
 @pytest.mark.parametrize(
     ("name", "provider"),
     [
-        ("outreach", ProviderName.OUTREACH),
-        ("Salesloft", ProviderName.SALESLOFT),
-        ("APOLLO", ProviderName.APOLLO),
+        ("outreach", ProviderName("outreach")),
+        ("Salesloft", ProviderName("salesloft")),
+        ("APOLLO", ProviderName("apollo")),
     ],
 )
 async def test_a_provider_is_known_in_any_case(api: Api, name: str, provider: ProviderName) -> None:
@@ -93,7 +94,7 @@ async def test_a_customer_id_may_have_256_characters_of_any_printable_kind(api: 
 def test_a_customer_id_in_a_form_that_clients_cannot_send_is_refused_all_the_same() -> None:
     for value in ("ä", "a\n", "\x00", b"\xff"):
         with pytest.raises(Exception, match="x-customer-id: Must be 1 to 256"):
-            read_connection_key((("x-customer-id", value), OUTREACH))
+            read_connection_key((("x-customer-id", value), OUTREACH), PROVIDERS)
 
 
 async def test_metadata_is_judged_before_the_message(api: Api) -> None:

@@ -17,6 +17,7 @@ from service.domain.errors import Reason, ServiceError
 from service.domain.operation import OperationKey
 from service.domain.outcome import StepAnswer
 from service.domain.step import ConnectionKey, ProviderName
+from service.providers.registry import PROVIDERS
 from service.transport.sequence_step_servicer import SequenceStepServicer
 from tests.transport.stand_in import (
     METADATA,
@@ -50,7 +51,7 @@ async def test_every_uuid_is_taken_and_its_case_does_not_count(api: Api, given: 
     await api.create(step_request(request_id=given))
 
     (call,) = api.application.calls
-    outreach_of_acme = ConnectionKey("acme", ProviderName.OUTREACH)
+    outreach_of_acme = ConnectionKey("acme", ProviderName("outreach"))
     assert call.key == OperationKey("local", outreach_of_acme, given.lower())
 
 
@@ -96,7 +97,7 @@ async def test_without_one_each_call_is_a_request_of_its_own(api: Api) -> None:
 async def requiring() -> AsyncIterator[Api]:
     """A service that is set to require the id."""
     application = StandIn()
-    servicer = SequenceStepServicer(application, requires_request_id=True)
+    servicer = SequenceStepServicer(application, PROVIDERS, requires_request_id=True)
     async with serving(servicer, application) as api:
         yield api
 

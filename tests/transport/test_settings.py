@@ -6,9 +6,13 @@ from pathlib import Path
 import pytest
 
 from service.domain.connection import Secret
+from service.providers.apollo.registration import APOLLO
+from service.providers.outreach.registration import OUTREACH
+from service.providers.salesloft.registration import SALESLOFT
 from service.settings import (
     EncryptionKey,
     PostgresUrl,
+    ProviderSettings,
     Settings,
     SettingsError,
     SqliteFile,
@@ -43,18 +47,23 @@ def test_the_defaults() -> None:
         tls_ended_in_front=False,
         database=SqliteFile(Path("var/engagement.db")),
         keys=(EncryptionKey("k1", Secret(KEY)),),
-        outreach_api_url="https://api.outreach.io/api/v2",
-        outreach_token_url="https://api.outreach.io/oauth/token",
-        outreach_client_id=None,
-        outreach_client_secret=None,
-        outreach_settle_seconds=120.0,
-        salesloft_api_url="https://api.salesloft.com/v2",
-        salesloft_token_url="https://accounts.salesloft.com/oauth/token",
-        salesloft_client_id=None,
-        salesloft_client_secret=None,
-        salesloft_settle_seconds=120.0,
-        apollo_api_url="https://api.apollo.io/api/v1",
-        apollo_settle_seconds=120.0,
+        providers={
+            OUTREACH.name: ProviderSettings(
+                OUTREACH,
+                api_url="https://api.outreach.io/api/v2",
+                token_url="https://api.outreach.io/oauth/token",
+                settle_seconds=120.0,
+            ),
+            SALESLOFT.name: ProviderSettings(
+                SALESLOFT,
+                api_url="https://api.salesloft.com/v2",
+                token_url="https://accounts.salesloft.com/oauth/token",
+                settle_seconds=120.0,
+            ),
+            APOLLO.name: ProviderSettings(
+                APOLLO, api_url="https://api.apollo.io/api/v1", settle_seconds=120.0
+            ),
+        },
         require_request_id=False,
         reflection=False,
         log_level="info",
@@ -97,6 +106,7 @@ def test_what_is_set_counts_and_what_is_empty_does_not() -> None:
         FINISH_SECONDS="",
     )
 
+    outreach, salesloft, apollo = settings.providers.values()
     assert settings.listen == "[::1]:0"
     assert settings.policy == Path("/etc/engagement/policy.toml")
     assert settings.tls_certificate == Path("tls.crt")
@@ -105,13 +115,13 @@ def test_what_is_set_counts_and_what_is_empty_does_not() -> None:
     assert settings.tls_ended_in_front is True
     assert settings.database == SqliteFile(Path("/srv/x.db"))
     assert [key.id for key in settings.keys] == ["new", "old"]
-    assert settings.outreach_api_url == "http://127.0.0.1:8000/outreach"
-    assert settings.apollo_api_url == "http://[::1]:8000"
-    assert settings.salesloft_client_id == "id"
-    assert settings.salesloft_client_secret == Secret("hush")
-    assert settings.outreach_settle_seconds == 0
-    assert settings.salesloft_settle_seconds == 0.5
-    assert settings.apollo_settle_seconds == 3600
+    assert outreach.api_url == "http://127.0.0.1:8000/outreach"
+    assert apollo.api_url == "http://[::1]:8000"
+    assert salesloft.client_id == "id"
+    assert salesloft.client_secret == Secret("hush")
+    assert outreach.settle_seconds == 0
+    assert salesloft.settle_seconds == 0.5
+    assert apollo.settle_seconds == 3600
     assert settings.require_request_id is True
     assert settings.reflection is True
     assert settings.log_level == "debug"

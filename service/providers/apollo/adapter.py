@@ -3,6 +3,7 @@
 import datetime as dt
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Final
 
 from service.application.ports import Reader
 from service.domain.connection import Connection, ConnectionKind
@@ -19,6 +20,8 @@ from service.providers.apollo import mapping, requests
 from service.providers.parallel_reads import parallel_reads
 from service.providers.position import read_position
 
+NAME: Final = ProviderName("apollo")
+
 _KINDS = {True: SequenceKind.DATE, False: SequenceKind.INTERVAL, None: SequenceKind.INTERVAL}
 """By `sequence_by_exact_daytime`, which is null in sequences that wait [doc, code]."""
 
@@ -34,7 +37,7 @@ class Apollo:
     """Implements `Provider` for Apollo API v1."""
 
     base_url: str
-    name: ProviderName = ProviderName.APOLLO
+    name: ProviderName = NAME
     names_steps: bool = True
 
     def headers(self, connection: Connection) -> Mapping[str, str]:

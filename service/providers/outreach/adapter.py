@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import cast
+from typing import Final, cast
 
 from service.application.ports import Reader
 from service.domain.connection import Connection
@@ -32,6 +32,8 @@ from service.providers.outreach import mapping, requests
 from service.providers.parallel_reads import parallel_reads
 from service.providers.position import read_position
 
+NAME: Final = ProviderName("outreach")
+
 PAGES_MAX = 40
 STEPS_MAX = 50 * PAGES_MAX
 """A list is read up to this many pages of 50; a longer one is refused rather than half known."""
@@ -44,7 +46,7 @@ class Outreach:
     """Implements `Provider` for Outreach API v2."""
 
     base_url: str
-    name: ProviderName = ProviderName.OUTREACH
+    name: ProviderName = NAME
     names_steps: bool = True
 
     def headers(self, connection: Connection) -> Mapping[str, str]:

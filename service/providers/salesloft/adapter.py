@@ -33,6 +33,8 @@ from service.providers.numeric_id import read_id
 from service.providers.parallel_reads import parallel_reads
 from service.providers.salesloft import mapping, requests
 
+NAME: Final = ProviderName("salesloft")
+
 PAGES_MAX: Final = 10
 STEPS_MAX: Final = PAGES_MAX * requests.PAGE_SIZE
 """A list is read up to this many full pages; a longer one is refused rather than half known."""
@@ -48,7 +50,7 @@ class Salesloft:
     """Implements `Provider` for Salesloft API v2."""
 
     base_url: str
-    name: ProviderName = ProviderName.SALESLOFT
+    name: ProviderName = NAME
     names_steps: bool = False
 
     def headers(self, connection: Connection) -> Mapping[str, str]:
