@@ -122,7 +122,7 @@ async def running_service(
         server = GrpcServer(
             SequenceStepServicer(
                 create_sequence_step,
-                settings.providers.keys(),
+                [each.registration.capabilities for each in settings.providers.values()],
                 requires_request_id=settings.require_request_id,
             ),
             local_caller if policy is None else proven_caller(lambda: policy.current),

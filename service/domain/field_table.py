@@ -7,6 +7,7 @@ documentation all read it, so that none of them can say something else.
 import enum
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import Final
 
 from service.domain.errors import FieldViolation, Reason, ServiceError
 from service.domain.step import SequenceStep, StepType
@@ -49,6 +50,10 @@ class StepField(enum.StrEnum):
     CUSTOM_FIELDS = "step.custom_fields"
 
 
+TEMPLATE_FIELDS: Final = tuple(field for field in StepField if field.startswith("step.template."))
+"""The template in either form, and what is in it."""
+
+
 @dataclass(frozen=True, slots=True)
 class Rule:
     """What becomes of one field, and the sentence that says so."""
@@ -60,8 +65,21 @@ class Rule:
     problem_type: ProblemType | None = None
     """The warning that the field always brings when it is given."""
 
+    granularity_seconds: int = 0
+    """Of a wait: what is a multiple of it is kept exactly. 0 for other fields."""
+
 
 NATIVE = Rule(Support.NATIVE)
+
+
+def native_wait(granularity_seconds: int) -> Rule:
+    """Return the rule of a wait that the provider has."""
+    return Rule(Support.NATIVE, granularity_seconds=granularity_seconds)
+
+
+def emulated_wait(granularity_seconds: int, note: str) -> Rule:
+    """Return the rule of a wait that is rounded."""
+    return Rule(Support.EMULATED, note, granularity_seconds=granularity_seconds)
 
 
 def emulated(note: str, problem_type: ProblemType | None = None) -> Rule:

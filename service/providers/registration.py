@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Final, TypeAlias
 
 from service.application.ports import Provider
+from service.domain.capabilities import ConnectionNeed, ProviderCapabilities
 from service.domain.connection import ConnectionKind
 from service.domain.field_table import FieldTable
 from service.domain.step import ProviderName
@@ -38,10 +39,21 @@ class Registration:
     settle_seconds: float = SETTLE_SECONDS
     """Within this it applies or drops a write, and shows it; likewise."""
 
+    needs: tuple[ConnectionNeed, ...] = ()
+    """What it has to allow a connection to do."""
+
+    limits: tuple[str, ...] = ()
+    """What it cannot do whatever the step, in sentences for a person."""
+
     def __post_init__(self) -> None:
         assert self.name.isalnum(), "a name is letters and digits: settings are named after it"
         assert self.name == self.name.lower(), "a name is in lower case: callers may write any"
         assert (ConnectionKind.OAUTH in self.kinds) == (self.token_url is not None)
+
+    @property
+    def capabilities(self) -> ProviderCapabilities:
+        """What callers are told of it."""
+        return ProviderCapabilities(self.name, self.kinds, self.needs, self.limits, self.fields)
 
 
 Registry: TypeAlias = Mapping[ProviderName, Registration]
@@ -50,3 +62,8 @@ Registry: TypeAlias = Mapping[ProviderName, Registration]
 def registry_of(*registrations: Registration) -> Registry:
     """Return the registry of these providers, in this order."""
     return {registration.name: registration for registration in registrations}
+
+
+def capabilities_of(registry: Registry) -> tuple[ProviderCapabilities, ...]:
+    """Return what callers are told of these providers."""
+    return tuple(registration.capabilities for registration in registry.values())

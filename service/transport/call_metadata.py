@@ -28,16 +28,26 @@ def read_connection_key(metadata: Metadata, providers: Collection[ProviderName])
     if customer_id is not None and not CUSTOMER_ID.fullmatch(customer_id):
         violations.append(_violation(CUSTOMER_ID_HEADER, CUSTOMER_ID_RULE))
     reason = Reason.METADATA_INVALID if violations else Reason.PROVIDER_UNKNOWN
-    provider = None if provider_name is None else ProviderName(provider_name.lower())
-    if provider is not None and provider not in providers:
-        rule = f"Must be one of {', '.join(providers)}, in any case."
-        violations.append(_violation(PROVIDER_NAME_HEADER, rule))
+    provider = None if provider_name is None else known_provider(provider_name, providers)
+    if provider_name is not None and provider is None:
+        violations.append(_violation(PROVIDER_NAME_HEADER, provider_rule(providers)))
     if violations:
         sentences = " ".join(f"{each.field}: {each.description}" for each in violations)
         raise ServiceError(reason, sentences, tuple(violations))
     assert customer_id is not None
     assert provider is not None
     return ConnectionKey(customer_id, provider)
+
+
+def known_provider(name: str, providers: Collection[ProviderName]) -> ProviderName | None:
+    """Return the provider that a caller names; None when there is no such one."""
+    provider = ProviderName(name.lower())
+    return provider if provider in providers else None
+
+
+def provider_rule(providers: Collection[ProviderName]) -> str:
+    """Return what a provider's name has to be."""
+    return f"Must be one of {', '.join(providers)}, in any case."
 
 
 def deadline_seconds(context: grpc.aio.ServicerContext[Any, Any]) -> float | None:

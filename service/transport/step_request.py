@@ -5,7 +5,7 @@ its adapter's business.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from google.protobuf.struct_pb2 import Struct
 
@@ -33,7 +33,7 @@ TEMPLATE_NAME_CHARACTERS_MAX = 225
 RECIPIENTS_MAX = 50
 ADDRESS_CHARACTERS_MAX = 254
 
-_TYPES: dict[int, StepType] = {
+STEP_TYPES: Mapping[step_pb2.StepType, StepType] = {
     step_pb2.STEP_TYPE_AUTO_EMAIL: StepType.AUTO_EMAIL,
     step_pb2.STEP_TYPE_MANUAL_EMAIL: StepType.MANUAL_EMAIL,
     step_pb2.STEP_TYPE_CALL: StepType.CALL,
@@ -170,8 +170,8 @@ def _read_step(check: _Check, message: step_pb2.SequenceStep) -> SequenceStep | 
     )
 
 
-def _read_type(check: _Check, number: int) -> StepType | None:
-    step_type = _TYPES.get(number)
+def _read_type(check: _Check, number: step_pb2.StepType) -> StepType | None:
+    step_type = STEP_TYPES.get(number)
     if number == step_pb2.STEP_TYPE_UNSPECIFIED:
         check.refuse("step.type", "Required.")
     elif step_type is None:

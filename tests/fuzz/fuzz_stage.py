@@ -33,6 +33,8 @@ from service.application.recovery import Recovery
 from service.domain.connection import Connection, ConnectionKind, Secret
 from service.domain.step import ConnectionKey, ProviderName
 from service.providers.oauth import OAuthTokenEndpoint
+from service.providers.registration import capabilities_of
+from service.providers.registry import PROVIDERS as REGISTRY
 from service.telemetry.tracing import NO_TRACES
 from service.transport.caller_identity import local_caller
 from service.transport.sequence_step_servicer import SequenceStepServicer
@@ -158,7 +160,9 @@ class FuzzStage:
         claims = Claims(journal, recovery, owned, clock, FINGERPRINTS)
         admission = Admission(100, 100, 100)
         use_case = CreateSequenceStep(PROVIDERS, admission, self._tasks, claims, surroundings)
-        self._servicer = SequenceStepServicer(use_case, PROVIDERS, requires_request_id=False)
+        self._servicer = SequenceStepServicer(
+            use_case, capabilities_of(REGISTRY), requires_request_id=False
+        )
         self._boundary = StatusBoundary(local_caller, open_services=(), tracer_provider=NO_TRACES)
 
     def run(self, given: FuzzInput) -> Outcome:

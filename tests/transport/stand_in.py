@@ -18,6 +18,7 @@ from engagement.v1 import sequence_step_service_pb2 as service_pb2
 from service.application.arrival import Arrival
 from service.application.create_sequence_step import CreateSequenceStep
 from service.domain.outcome import StepAnswer
+from service.providers.registration import capabilities_of
 from service.providers.registry import PROVIDERS
 from service.transport.caller_identity import local_caller
 from service.transport.sequence_step_servicer import SequenceStepServicer
@@ -25,6 +26,7 @@ from service.transport.server import GrpcServer, StopTimes
 
 METHOD = "/engagement.v1.SequenceStepService/CreateSequenceStep"
 REQUEST_ID = "0f9d3c1e-6a52-4b7f-8e31-d4c20a97b586"
+CAPABILITIES = capabilities_of(PROVIDERS)
 METADATA = (("x-customer-id", "acme"), ("x-provider-name", "outreach"))
 
 Metadata = tuple[tuple[str, str], ...]
@@ -52,7 +54,7 @@ class StandIn(CreateSequenceStep):
 
 def servicer_for(application: StandIn) -> SequenceStepServicer:
     """The servicer as it is unless settings say otherwise."""
-    return SequenceStepServicer(application, PROVIDERS, requires_request_id=False)
+    return SequenceStepServicer(application, CAPABILITIES, requires_request_id=False)
 
 
 async def nothing_to_finish(seconds: float) -> None:

@@ -17,9 +17,9 @@ from service.domain.errors import Reason, ServiceError
 from service.domain.operation import OperationKey
 from service.domain.outcome import StepAnswer
 from service.domain.step import ConnectionKey, ProviderName
-from service.providers.registry import PROVIDERS
 from service.transport.sequence_step_servicer import SequenceStepServicer
 from tests.transport.stand_in import (
+    CAPABILITIES,
     METADATA,
     METHOD,
     REQUEST_ID,
@@ -97,7 +97,7 @@ async def test_without_one_each_call_is_a_request_of_its_own(api: Api) -> None:
 async def requiring() -> AsyncIterator[Api]:
     """A service that is set to require the id."""
     application = StandIn()
-    servicer = SequenceStepServicer(application, PROVIDERS, requires_request_id=True)
+    servicer = SequenceStepServicer(application, CAPABILITIES, requires_request_id=True)
     async with serving(servicer, application) as api:
         yield api
 

@@ -13,10 +13,10 @@ from engagement.v1 import sequence_step_service_pb2 as service_pb2
 from service.application.arrival import Arrival
 from service.domain.errors import Reason, ServiceError
 from service.domain.outcome import StepAnswer
-from service.providers.registry import PROVIDERS
 from service.transport.sequence_step_servicer import SequenceStepServicer
 from tests.transport.health_probe import SERVING, next_status, watch
 from tests.transport.stand_in import (
+    CAPABILITIES,
     Api,
     Failure,
     StandIn,
@@ -140,7 +140,7 @@ class Servicer(SequenceStepServicer):
     """Does with a call what a test wants."""
 
     def __init__(self, method: Method) -> None:
-        super().__init__(StandIn(), PROVIDERS, requires_request_id=False)
+        super().__init__(StandIn(), CAPABILITIES, requires_request_id=False)
         self._method = method
 
     async def CreateSequenceStep(  # noqa: N802 - the contract's name
@@ -179,7 +179,7 @@ async def test_an_answer_that_is_none_tells_nothing(answer: object) -> None:
 
 
 async def test_a_handler_that_is_not_asynchronous_tells_nothing() -> None:
-    servicer = SynchronousServicer(StandIn(), PROVIDERS, requires_request_id=False)
+    servicer = SynchronousServicer(StandIn(), CAPABILITIES, requires_request_id=False)
     async with serving(servicer, StandIn()) as api:
         assert_tells_nothing(await api.failed())
 

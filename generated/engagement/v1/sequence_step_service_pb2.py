@@ -22,11 +22,12 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from engagement.v1 import provider_capabilities_pb2 as engagement_dot_v1_dot_provider__capabilities__pb2
 from engagement.v1 import sequence_step_pb2 as engagement_dot_v1_dot_sequence__step__pb2
 from google.protobuf import struct_pb2 as google_dot_protobuf_dot_struct__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n)engagement/v1/sequence_step_service.proto\x12\rengagement.v1\x1a!engagement/v1/sequence_step.proto\x1a\x1cgoogle/protobuf/struct.proto\"\x9f\x01\n\x19\x43reateSequenceStepRequest\x12\x13\n\x0bsequence_id\x18\x01 \x01(\t\x12)\n\x04step\x18\x02 \x01(\x0b\x32\x1b.engagement.v1.SequenceStep\x12\x12\n\nrequest_id\x18\x03 \x01(\t\x12\x15\n\rvalidate_only\x18\x04 \x01(\x08\x12\x17\n\x0f\x66\x61il_on_warning\x18\x05 \x01(\x08\"\x85\x01\n\x1a\x43reateSequenceStepResponse\x12\n\n\x02id\x18\x01 \x01(\t\x12(\n\x08warnings\x18\x02 \x03(\x0b\x32\x16.engagement.v1.Warning\x12\x31\n\rplanned_calls\x18\x03 \x03(\x0b\x32\x1a.engagement.v1.PlannedCall\"M\n\x07Warning\x12\r\n\x05title\x18\x01 \x01(\t\x12\x0e\n\x06\x64\x65tail\x18\x02 \x01(\t\x12\x14\n\x0cproblem_type\x18\x03 \x01(\t\x12\r\n\x05\x66ield\x18\x04 \x01(\t\"R\n\x0bPlannedCall\x12\x0e\n\x06method\x18\x01 \x01(\t\x12\x0c\n\x04path\x18\x02 \x01(\t\x12%\n\x04\x62ody\x18\x03 \x01(\x0b\x32\x17.google.protobuf.Struct2\x80\x01\n\x13SequenceStepService\x12i\n\x12\x43reateSequenceStep\x12(.engagement.v1.CreateSequenceStepRequest\x1a).engagement.v1.CreateSequenceStepResponseB-\n\rengagement.v1P\x01Z\x1a\x65ngagement/v1;engagementv1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n)engagement/v1/sequence_step_service.proto\x12\rengagement.v1\x1a)engagement/v1/provider_capabilities.proto\x1a!engagement/v1/sequence_step.proto\x1a\x1cgoogle/protobuf/struct.proto\"\x9f\x01\n\x19\x43reateSequenceStepRequest\x12\x13\n\x0bsequence_id\x18\x01 \x01(\t\x12)\n\x04step\x18\x02 \x01(\x0b\x32\x1b.engagement.v1.SequenceStep\x12\x12\n\nrequest_id\x18\x03 \x01(\t\x12\x15\n\rvalidate_only\x18\x04 \x01(\x08\x12\x17\n\x0f\x66\x61il_on_warning\x18\x05 \x01(\x08\"\x85\x01\n\x1a\x43reateSequenceStepResponse\x12\n\n\x02id\x18\x01 \x01(\t\x12(\n\x08warnings\x18\x02 \x03(\x0b\x32\x16.engagement.v1.Warning\x12\x31\n\rplanned_calls\x18\x03 \x03(\x0b\x32\x1a.engagement.v1.PlannedCall\"M\n\x07Warning\x12\r\n\x05title\x18\x01 \x01(\t\x12\x0e\n\x06\x64\x65tail\x18\x02 \x01(\t\x12\x14\n\x0cproblem_type\x18\x03 \x01(\t\x12\r\n\x05\x66ield\x18\x04 \x01(\t\"R\n\x0bPlannedCall\x12\x0e\n\x06method\x18\x01 \x01(\t\x12\x0c\n\x04path\x18\x02 \x01(\t\x12%\n\x04\x62ody\x18\x03 \x01(\x0b\x32\x17.google.protobuf.Struct\"3\n\x1fListProviderCapabilitiesRequest\x12\x10\n\x08provider\x18\x01 \x01(\t\"Z\n ListProviderCapabilitiesResponse\x12\x36\n\tproviders\x18\x01 \x03(\x0b\x32#.engagement.v1.ProviderCapabilities2\xfd\x01\n\x13SequenceStepService\x12i\n\x12\x43reateSequenceStep\x12(.engagement.v1.CreateSequenceStepRequest\x1a).engagement.v1.CreateSequenceStepResponse\x12{\n\x18ListProviderCapabilities\x12..engagement.v1.ListProviderCapabilitiesRequest\x1a/.engagement.v1.ListProviderCapabilitiesResponseB-\n\rengagement.v1P\x01Z\x1a\x65ngagement/v1;engagementv1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -34,14 +35,18 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'engagement.v1.sequence_step
 if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._loaded_options = None
   _globals['DESCRIPTOR']._serialized_options = b'\n\rengagement.v1P\001Z\032engagement/v1;engagementv1'
-  _globals['_CREATESEQUENCESTEPREQUEST']._serialized_start=126
-  _globals['_CREATESEQUENCESTEPREQUEST']._serialized_end=285
-  _globals['_CREATESEQUENCESTEPRESPONSE']._serialized_start=288
-  _globals['_CREATESEQUENCESTEPRESPONSE']._serialized_end=421
-  _globals['_WARNING']._serialized_start=423
-  _globals['_WARNING']._serialized_end=500
-  _globals['_PLANNEDCALL']._serialized_start=502
-  _globals['_PLANNEDCALL']._serialized_end=584
-  _globals['_SEQUENCESTEPSERVICE']._serialized_start=587
-  _globals['_SEQUENCESTEPSERVICE']._serialized_end=715
+  _globals['_CREATESEQUENCESTEPREQUEST']._serialized_start=169
+  _globals['_CREATESEQUENCESTEPREQUEST']._serialized_end=328
+  _globals['_CREATESEQUENCESTEPRESPONSE']._serialized_start=331
+  _globals['_CREATESEQUENCESTEPRESPONSE']._serialized_end=464
+  _globals['_WARNING']._serialized_start=466
+  _globals['_WARNING']._serialized_end=543
+  _globals['_PLANNEDCALL']._serialized_start=545
+  _globals['_PLANNEDCALL']._serialized_end=627
+  _globals['_LISTPROVIDERCAPABILITIESREQUEST']._serialized_start=629
+  _globals['_LISTPROVIDERCAPABILITIESREQUEST']._serialized_end=680
+  _globals['_LISTPROVIDERCAPABILITIESRESPONSE']._serialized_start=682
+  _globals['_LISTPROVIDERCAPABILITIESRESPONSE']._serialized_end=772
+  _globals['_SEQUENCESTEPSERVICE']._serialized_start=775
+  _globals['_SEQUENCESTEPSERVICE']._serialized_end=1028
 # @@protoc_insertion_point(module_scope)

@@ -1,3 +1,4 @@
+from engagement.v1 import provider_capabilities_pb2 as _provider_capabilities_pb2
 from engagement.v1 import sequence_step_pb2 as _sequence_step_pb2
 from google.protobuf import struct_pb2 as _struct_pb2
 from google.protobuf.internal import containers as _containers
@@ -53,3 +54,15 @@ class PlannedCall(_message.Message):
     path: str
     body: _struct_pb2.Struct
     def __init__(self, method: _Optional[str] = ..., path: _Optional[str] = ..., body: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ...) -> None: ...
+
+class ListProviderCapabilitiesRequest(_message.Message):
+    __slots__ = ("provider",)
+    PROVIDER_FIELD_NUMBER: _ClassVar[int]
+    provider: str
+    def __init__(self, provider: _Optional[str] = ...) -> None: ...
+
+class ListProviderCapabilitiesResponse(_message.Message):
+    __slots__ = ("providers",)
+    PROVIDERS_FIELD_NUMBER: _ClassVar[int]
+    providers: _containers.RepeatedCompositeFieldContainer[_provider_capabilities_pb2.ProviderCapabilities]
+    def __init__(self, providers: _Optional[_Iterable[_Union[_provider_capabilities_pb2.ProviderCapabilities, _Mapping]]] = ...) -> None: ...

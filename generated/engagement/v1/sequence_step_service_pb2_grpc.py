@@ -28,7 +28,7 @@ if _version_not_supported:
 class SequenceStepServiceStub:
     """Adds steps to a customer's sequences in Outreach, Salesloft or Apollo.
 
-    Request metadata, each exactly once: `x-customer-id` (1 to 256 printable ASCII characters
+    Request metadata of CreateSequenceStep, each exactly once: `x-customer-id` (1 to 256 printable ASCII characters
     without spaces) and `x-provider-name` (`outreach`, `salesloft` or `apollo`, in any case). Where
     the service knows callers by tokens, also `authorization` (`Bearer` and the token).
 
@@ -53,12 +53,17 @@ class SequenceStepServiceStub:
                 request_serializer=engagement_dot_v1_dot_sequence__step__service__pb2.CreateSequenceStepRequest.SerializeToString,
                 response_deserializer=engagement_dot_v1_dot_sequence__step__service__pb2.CreateSequenceStepResponse.FromString,
                 _registered_method=True)
+        self.ListProviderCapabilities = channel.unary_unary(
+                '/engagement.v1.SequenceStepService/ListProviderCapabilities',
+                request_serializer=engagement_dot_v1_dot_sequence__step__service__pb2.ListProviderCapabilitiesRequest.SerializeToString,
+                response_deserializer=engagement_dot_v1_dot_sequence__step__service__pb2.ListProviderCapabilitiesResponse.FromString,
+                _registered_method=True)
 
 
 class SequenceStepServiceServicer:
     """Adds steps to a customer's sequences in Outreach, Salesloft or Apollo.
 
-    Request metadata, each exactly once: `x-customer-id` (1 to 256 printable ASCII characters
+    Request metadata of CreateSequenceStep, each exactly once: `x-customer-id` (1 to 256 printable ASCII characters
     without spaces) and `x-provider-name` (`outreach`, `salesloft` or `apollo`, in any case). Where
     the service knows callers by tokens, also `authorization` (`Bearer` and the token).
 
@@ -99,6 +104,17 @@ class SequenceStepServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListProviderCapabilities(self, request, context):
+        """Says what each provider makes of each field, without asking any. It needs no request metadata
+        but `authorization`, where callers are known by tokens. The answer changes only with the
+        version of the service.
+
+        INVALID_ARGUMENT with reason PROVIDER_UNKNOWN: there is no such provider.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_SequenceStepServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -106,6 +122,11 @@ def add_SequenceStepServiceServicer_to_server(servicer, server):
                     servicer.CreateSequenceStep,
                     request_deserializer=engagement_dot_v1_dot_sequence__step__service__pb2.CreateSequenceStepRequest.FromString,
                     response_serializer=engagement_dot_v1_dot_sequence__step__service__pb2.CreateSequenceStepResponse.SerializeToString,
+            ),
+            'ListProviderCapabilities': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListProviderCapabilities,
+                    request_deserializer=engagement_dot_v1_dot_sequence__step__service__pb2.ListProviderCapabilitiesRequest.FromString,
+                    response_serializer=engagement_dot_v1_dot_sequence__step__service__pb2.ListProviderCapabilitiesResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -118,7 +139,7 @@ def add_SequenceStepServiceServicer_to_server(servicer, server):
 class SequenceStepService:
     """Adds steps to a customer's sequences in Outreach, Salesloft or Apollo.
 
-    Request metadata, each exactly once: `x-customer-id` (1 to 256 printable ASCII characters
+    Request metadata of CreateSequenceStep, each exactly once: `x-customer-id` (1 to 256 printable ASCII characters
     without spaces) and `x-provider-name` (`outreach`, `salesloft` or `apollo`, in any case). Where
     the service knows callers by tokens, also `authorization` (`Bearer` and the token).
 
@@ -149,6 +170,33 @@ class SequenceStepService:
             '/engagement.v1.SequenceStepService/CreateSequenceStep',
             engagement_dot_v1_dot_sequence__step__service__pb2.CreateSequenceStepRequest.SerializeToString,
             engagement_dot_v1_dot_sequence__step__service__pb2.CreateSequenceStepResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListProviderCapabilities(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/engagement.v1.SequenceStepService/ListProviderCapabilities',
+            engagement_dot_v1_dot_sequence__step__service__pb2.ListProviderCapabilitiesRequest.SerializeToString,
+            engagement_dot_v1_dot_sequence__step__service__pb2.ListProviderCapabilitiesResponse.FromString,
             options,
             channel_credentials,
             insecure,

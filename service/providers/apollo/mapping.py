@@ -7,12 +7,14 @@ from types import MappingProxyType
 from service.domain.errors import FieldViolation, Reason, ServiceError, refuse_invalid
 from service.domain.field_table import (
     NATIVE,
+    TEMPLATE_FIELDS,
     FieldTable,
     Rule,
     StepField,
     check_fields,
     dropped,
     emulated,
+    emulated_wait,
     missing_message,
     owned_keys,
 )
@@ -50,7 +52,9 @@ _NO_REPLY = dropped("Only an Apollo e-mail can be a reply: is_reply was left out
 _EVERY_TYPE: Mapping[StepField, Rule] = {
     StepField.TYPE: NATIVE,
     StepField.NAME: dropped("An Apollo step has no name: the name was left out."),
-    StepField.INTERVAL_SECONDS: emulated("Whole days, hours or minutes; seconds are rounded up."),
+    StepField.INTERVAL_SECONDS: emulated_wait(
+        SECONDS_OF_UNIT["minute"], "Whole days, hours or minutes; seconds are rounded up."
+    ),
     StepField.DATE: emulated("A date alone becomes 00:00 UTC."),
     StepField.TEMPLATE_ID: emulated(
         "Apollo cannot link a template: its present content was copied into the step, without "
@@ -77,8 +81,7 @@ _EMAIL: Mapping[StepField, Rule] = {
 }
 _WITHOUT_MESSAGE: Mapping[StepField, Rule] = {
     **_EVERY_TYPE,
-    StepField.TEMPLATE_ID: _NO_MESSAGE,
-    StepField.TEMPLATE_CONTENT: _NO_MESSAGE,
+    **dict.fromkeys(TEMPLATE_FIELDS, _NO_MESSAGE),
     StepField.IS_REPLY: _NO_REPLY,
 }
 FIELDS: FieldTable = MappingProxyType(

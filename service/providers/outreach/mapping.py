@@ -6,6 +6,7 @@ from types import MappingProxyType
 from service.domain.errors import FieldViolation, refuse_invalid
 from service.domain.field_table import (
     NATIVE,
+    TEMPLATE_FIELDS,
     FieldTable,
     Rule,
     StepField,
@@ -13,6 +14,7 @@ from service.domain.field_table import (
     dropped,
     emulated,
     missing_message,
+    native_wait,
     owned_keys,
 )
 from service.domain.json_value import JsonValue
@@ -37,7 +39,7 @@ _NO_REPLY = dropped("Only an Outreach e-mail can be a reply: is_reply was left o
 _EVERY_TYPE: Mapping[StepField, Rule] = {
     StepField.TYPE: NATIVE,
     StepField.NAME: dropped("An Outreach step has no name of its own: the name was left out."),
-    StepField.INTERVAL_SECONDS: NATIVE,
+    StepField.INTERVAL_SECONDS: native_wait(1),
     StepField.DATE: NATIVE,
     StepField.TEMPLATE_ID: NATIVE,
     StepField.TEMPLATE_CONTENT: emulated("A template is made of the content and linked."),
@@ -52,8 +54,7 @@ _EVERY_TYPE: Mapping[StepField, Rule] = {
     StepField.CUSTOM_FIELDS: NATIVE,
 }
 _WITHOUT_MESSAGE: Mapping[StepField, Rule] = {
-    StepField.TEMPLATE_ID: _NO_MESSAGE,
-    StepField.TEMPLATE_CONTENT: _NO_MESSAGE,
+    **dict.fromkeys(TEMPLATE_FIELDS, _NO_MESSAGE),
     StepField.IS_REPLY: _NO_REPLY,
 }
 FIELDS: FieldTable = MappingProxyType(

@@ -7,12 +7,14 @@ from typing import Final
 from service.domain.errors import FieldViolation, Reason, ServiceError, refuse_invalid
 from service.domain.field_table import (
     NATIVE,
+    TEMPLATE_FIELDS,
     FieldTable,
     Rule,
     StepField,
     check_fields,
     dropped,
     emulated,
+    emulated_wait,
     refused,
 )
 from service.domain.json_value import JsonObject, JsonValue
@@ -22,10 +24,11 @@ from service.domain.survey import Survey
 from service.domain.warnings import ProblemType, StepWarning
 from service.providers.numeric_id import bad_ids
 from service.providers.salesloft import custom_fields, requests
-from service.providers.salesloft.wait import DELAY_MINUTES_MAX, Wait, nearest_wait
+from service.providers.salesloft.wait import DAY_SECONDS, DELAY_MINUTES_MAX, Wait, nearest_wait
 
-_WHOLE_DAYS = emulated(
-    "Salesloft counts whole days from the start of the cadence: a rest of a day is rounded up."
+_WHOLE_DAYS = emulated_wait(
+    DAY_SECONDS,
+    "Salesloft counts whole days from the start of the cadence: a rest of a day is rounded up.",
 )
 _NO_MESSAGE = dropped("A Salesloft call or task has no message: the template was left out.")
 _NO_LINKEDIN_MESSAGE = dropped(
@@ -36,15 +39,6 @@ _NO_RECIPIENTS = dropped(
     "A Salesloft e-mail goes to the person in the cadence alone: other recipients were left out."
 )
 _NO_REPLY = dropped("Only an e-mail can be a reply: is_reply was left out.")
-_TEMPLATE_FIELDS = (
-    StepField.TEMPLATE_ID,
-    StepField.TEMPLATE_CONTENT,
-    StepField.TEMPLATE_NAME,
-    StepField.TEMPLATE_TO,
-    StepField.TEMPLATE_CC,
-    StepField.TEMPLATE_BCC,
-    StepField.TEMPLATE_CUSTOM_FIELDS,
-)
 _EVERY_TYPE: Mapping[StepField, Rule] = {
     StepField.TYPE: NATIVE,
     StepField.NAME: NATIVE,
@@ -77,7 +71,7 @@ _EMAIL: Mapping[StepField, Rule] = {
 }
 _CALL_OR_TASK: Mapping[StepField, Rule] = {
     **_EVERY_TYPE,
-    **dict.fromkeys(_TEMPLATE_FIELDS, _NO_MESSAGE),
+    **dict.fromkeys(TEMPLATE_FIELDS, _NO_MESSAGE),
     StepField.IS_REPLY: _NO_REPLY,
     StepField.TASK_NOTE: NATIVE,
 }
@@ -85,10 +79,11 @@ FIELDS: FieldTable = MappingProxyType(
     {
         StepType.AUTO_EMAIL: {
             **_EMAIL,
-            StepField.INTERVAL_SECONDS: emulated(
+            StepField.INTERVAL_SECONDS: emulated_wait(
+                DAY_SECONDS,
                 "Salesloft counts whole days from the start of the cadence, and up to "
                 f"{DELAY_MINUTES_MAX} minutes more for an automatic e-mail: "
-                "what lies between is rounded up."
+                "what lies between is rounded up.",
             ),
         },
         StepType.MANUAL_EMAIL: _EMAIL,
@@ -96,7 +91,7 @@ FIELDS: FieldTable = MappingProxyType(
         StepType.TASK: _CALL_OR_TASK,
         StepType.LINKEDIN_SEND_MESSAGE: {
             **_CALL_OR_TASK,
-            **dict.fromkeys(_TEMPLATE_FIELDS, _NO_LINKEDIN_MESSAGE),
+            **dict.fromkeys(TEMPLATE_FIELDS, _NO_LINKEDIN_MESSAGE),
             StepField.TYPE: emulated(
                 "Salesloft has LinkedIn steps only as steps of an integration: "
                 "step.custom_fields must bring the customer's own integration_id "
