@@ -66,13 +66,16 @@ class Recovery:
     async def sweep(self) -> None:
         """Look after everything that is due, and forget what is old.
 
+        What is at a provider that is not known here is left to processes of a newer version.
+
         Raises:
             ServiceError: STORE_UNAVAILABLE.
         """
         due = await self._journal.due(SWEEP_OPERATIONS_MAX)
         async with asyncio.TaskGroup() as group:
             for each in due:
-                group.create_task(self._settle_within_limit(each))
+                if each.key.connection.provider in self._providers:
+                    group.create_task(self._settle_within_limit(each))
         await self._journal.forget(
             finished_before_seconds=FINISHED_KEPT_SECONDS,
             open_before_seconds=UNSETTLED_KEPT_SECONDS,
