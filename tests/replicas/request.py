@@ -6,12 +6,12 @@ import uuid
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from typing import TypeAlias
+from typing import Protocol, TypeAlias
 
 import grpc
 
 from engagement.v1 import sequence_step_pb2 as step_pb2
-from tests.replicas.stage import Replica
+from tests.service.conftest import Client
 from tests.service.grpc_failure import failure_of
 from tests.service.step_messages import AUTO_EMAIL, TASK, step
 from tests.service.vendor_account import VendorAccount
@@ -38,8 +38,17 @@ PAUSE_SECONDS_MAX = 3.0
 SETTLED_SECONDS_MAX = 120.0
 """A lease lasts 30, and others may have to be waited for as well."""
 
-Pick: TypeAlias = Callable[[], Replica]
-"""Says which replica is asked next."""
+
+class Asked(Protocol):
+    """Whoever is asked: a replica, or several behind one client."""
+
+    @property
+    def client(self) -> Client:
+        """What it is asked with."""
+
+
+Pick: TypeAlias = Callable[[], Asked]
+"""Says who is asked next."""
 
 
 @dataclass(frozen=True)
@@ -68,11 +77,11 @@ class Request:
         """The ids that it was answered with."""
         return {answer.step_id for answer in self.answers if answer.reason == OK}
 
-    async def ask(self, replica: Replica, seconds: float = CALL_SECONDS) -> Answer:
+    async def ask(self, asked: Asked, seconds: float = CALL_SECONDS) -> Answer:
         """Make one call."""
         reason, step_id, retry_seconds = OK, "", None
         try:
-            made = await replica.client.create(
+            made = await asked.client.create(
                 self.account,
                 self.step,
                 sequence_id=self.sequence_id,

@@ -1,23 +1,16 @@
-"""Back up, lose and restore the database, with requests in flight, as docs/operations.md says.
-
-What was in flight on PostgreSQL is taken over when its lease has run out, which takes half a
-minute. So both databases are restored side by side, and each test waits for its own.
-"""
+"""The database is backed up, lost and restored, with requests in flight."""
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
-import pytest
-
-from tests.operations.databases import Database, PostgresDatabase, SqliteDatabase
+from tests.operations.databases import Database
 from tests.operations.page import run_block
-from tests.postgres_server import shared_server
 from tests.replicas import promises
-from tests.replicas.request import NOBODY, OK, Answer, Request, marked_request
+from tests.replicas.request import NOBODY, OK, Answer, Request, counts, marked_request
 from tests.replicas.stage import Replica, Stage, connect
 from tests.service.step_messages import CALL, step
 from tests.service.test_concurrency import VENDORS, sequence_ids
@@ -32,8 +25,6 @@ SETTLE_SECONDS = {
     f"ENGAGEMENT_{vendor}_SETTLE_SECONDS": "10" for vendor in ("OUTREACH", "SALESLOFT", "APOLLO")
 }
 """So long that a lost write is still looked for when the backup is made."""
-
-SQLITE, POSTGRES = "sqlite", "postgres"
 
 
 @dataclass
@@ -73,34 +64,8 @@ class Requests:
         return [self.rotated, *(each.account for each in (*self.finished, *self.later))]
 
 
-@pytest.fixture(scope="module")
-async def under_way(
-    stage: Stage, tmp_path_factory: pytest.TempPathFactory
-) -> AsyncIterator[Mapping[str, "asyncio.Task[None]"]]:
-    postgres = PostgresDatabase(shared_server(), tmp_path_factory.mktemp("postgres"))
-    await postgres.create()
-    databases: dict[str, Database] = {
-        SQLITE: SqliteDatabase(tmp_path_factory.mktemp("sqlite")),
-        POSTGRES: postgres,
-    }
-    tasks = {
-        name: asyncio.create_task(_restored(stage, database))
-        for name, database in databases.items()
-    }
-    yield tasks
-    for task in tasks.values():
-        task.cancel()
-    await asyncio.gather(*tasks.values(), return_exceptions=True)
-
-
-@pytest.mark.parametrize("name", [SQLITE, POSTGRES])
-async def test_what_was_in_flight_settles_with_one_step(
-    under_way: Mapping[str, "asyncio.Task[None]"], name: str
-) -> None:
-    await under_way[name]
-
-
-async def _restored(stage: Stage, database: Database) -> None:
+async def backup_and_restore(stage: Stage, database: Database) -> str:
+    """Back up under load, lose all, restore it, and repeat every request; return the counts."""
     requests = await Requests.on(stage)
     environment = stage.environment(database.url, **SETTLE_SECONDS)
     await connect(environment, requests.accounts)
@@ -121,6 +86,7 @@ async def _restored(stage: Stage, database: Database) -> None:
     assert await promises.one_step_each(requests.from_before) == len(requests.from_before)
     for replayed in requests.finished:
         assert [answer.reason for answer in replayed.answers] == [OK, OK]
+    return counts(requests.from_before)
 
 
 async def _in_flight(requests: Requests, replica: Replica) -> "list[asyncio.Task[Answer]]":
