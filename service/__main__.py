@@ -1,4 +1,4 @@
-"""The command line: `serve`, `migrate`, `connections`, `operations`, `keys` and `tokens`."""
+"""The command line: `serve`, `health`, `migrate`, `connections`, `operations`, `keys`, `tokens`."""
 
 import argparse
 import asyncio
@@ -9,7 +9,7 @@ import sys
 import structlog
 
 from service.bootstrap import running_service
-from service.commands import connections, keys, migrate, operations, tokens
+from service.commands import connections, health, keys, migrate, operations, tokens
 from service.commands.output import bug_told, failed
 from service.providers.registration import Registry
 from service.providers.registry import PROVIDERS
@@ -44,6 +44,8 @@ def _command(args: argparse.Namespace, registry: Registry) -> int:
         return keys.print_new()
     if args.command == "tokens":
         return tokens.run()
+    if args.command == "health":
+        return health.run(args)
     try:
         settings = Settings.from_environment(os.environ, registry)
     except SettingsError as error:
@@ -89,6 +91,7 @@ def _parser(registry: Registry) -> argparse.ArgumentParser:
     )
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("serve", help="serve until SIGTERM or Ctrl-C")
+    health.add_parser(commands)
     migrate.add_parser(commands)
     connections.add_parser(commands, registry)
     operations.add_parser(commands, registry)

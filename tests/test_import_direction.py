@@ -34,6 +34,7 @@ MAY_IMPORT = {
         "providers",
         "settings",
         "stores",
+        "transport",
     },
     "__main__": {
         "bootstrap",
