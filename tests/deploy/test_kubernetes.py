@@ -8,15 +8,21 @@ import kubernetes_validate  # type: ignore[import-untyped]
 import pytest
 
 from service.domain.caller_policy import read_policy
-from service.settings import Settings, SettingsError
+from service.settings import SettingsError
 from service.stores.key_ring import new_entry
 from service.transport.server import CUT_CALLS_SECONDS
-from tests.deploy.manifests import SECRETS, Manifest, Manifests, content, read, rendered
+from tests.deploy.manifests import (
+    SECRETS,
+    Manifest,
+    Manifests,
+    content,
+    read,
+    rendered,
+    settings_of,
+)
 from tests.deploy.versions import PROJECT_VERSION
 
 LISTEN, METRICS = "ENGAGEMENT_LISTEN", "ENGAGEMENT_METRICS_LISTEN"
-TO_COME = {METRICS}
-"""Settings that the manifests set already."""
 
 OURS = {"ENGAGEMENT_KEYS": new_entry(), "ENGAGEMENT_DATABASE": "postgresql://engagement@db/steps"}
 """What stands in the Secret in place of the two placeholders that have a form."""
@@ -31,12 +37,6 @@ def given(manifests: Manifests, pod: Manifest) -> dict[str, str]:
     """Return the variables of a pod's container, once the placeholders are replaced."""
     [container] = pod["spec"]["containers"]
     return manifests.environment(container["envFrom"]) | OURS
-
-
-def settings_of(environment: dict[str, str]) -> Settings:
-    return Settings.from_environment(
-        {name: text for name, text in environment.items() if name not in TO_COME}
-    )
 
 
 def port_of(environment: dict[str, str], name: str) -> int:
