@@ -9,12 +9,14 @@ import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from service.domain.errors import FieldViolation, Reason, ServiceError
 from service.domain.field_table import FieldTable, Rule, StepField, Support
 from service.domain.step import StepType
 from service.domain.warnings import AFTER_WRITE, ProblemType
 from service.providers.registry import PROVIDERS
 from service.settings import settings_table
 from service.transport.log_events import log_table
+from service.transport.status import code_of
 
 ROOT = Path(__file__).parents[1]
 
@@ -78,6 +80,16 @@ def warning_table() -> str:
     return "\n".join(rows)
 
 
+def error_table() -> str:
+    """Return the list of reasons for which a request fails."""
+    rows = ["| reason | code | what happened | what to do |", "| --- | --- | --- | --- |"]
+    rows += [
+        f"| `{reason}` | {_codes(reason)} | {reason.happened} | {reason.remedy} |"
+        for reason in Reason
+    ]
+    return "\n".join(rows)
+
+
 def setting_table() -> str:
     """Return the list of settings."""
     return f"| variable | default | meaning |\n| --- | --- | --- |\n{settings_table()}"
@@ -92,9 +104,20 @@ DOCUMENTS: Mapping[str, tuple[Path, Callable[[], str]]] = {
     "providers": (ROOT / "README.md", provider_table),
     "rules": (ROOT / "docs/fields.md", notes),
     "warnings": (ROOT / "docs/warnings.md", warning_table),
+    "errors": (ROOT / "docs/errors.md", error_table),
     "settings": (ROOT / "docs/settings.md", setting_table),
     "log": (ROOT / "docs/operations.md", log_lines),
 }
+
+
+def _codes(reason: Reason) -> str:
+    """Return the gRPC code, and where it depends on the fields that are named, the other one."""
+    plain = f"`{code_of(ServiceError(reason, '')).name}`"
+    field = FieldViolation("step", "")
+    of_field = f"`{code_of(ServiceError(reason, '', (field,))).name}`"
+    if of_field == plain:
+        return plain
+    return f"{of_field} when the provider points at a field of the request, else {plain}"
 
 
 def _cell(table: FieldTable, field: StepField) -> str:
