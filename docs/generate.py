@@ -4,11 +4,14 @@ A table stands between `<!-- begin NAME -->` and `<!-- end NAME -->`. With `--ch
 written; the exit status is 1 when a table is not what the code says.
 """
 
+import argparse
+import inspect
 import re
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
+from service.__main__ import command_parser
 from service.domain.errors import FieldViolation, Reason, ServiceError
 from service.domain.field_table import FieldTable, Rule, StepField, Support
 from service.domain.step import StepType
@@ -43,7 +46,9 @@ NAMES: Mapping[frozenset[StepType], str] = {
 
 def main() -> int:
     """Bring all tables up to date, or with `--check` say which are not."""
-    check = "--check" in sys.argv[1:]
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--check", action="store_true", help="write nothing; fail if one is old")
+    check = parser.parse_args().check
     stale = [name for name, (path, table) in DOCUMENTS.items() if _update(path, name, table, check)]
     for name in stale:
         print(f"{'not current' if check else 'updated'}: {name}")
@@ -90,6 +95,14 @@ def error_table() -> str:
     return "\n".join(rows)
 
 
+def command_line() -> str:
+    """Return each command with its options, as the program's own parser has them."""
+    parser = command_parser()
+    return "\n\n".join(
+        ["\n\n".join(_command(parser)), *map("\n\n".join, _commands(parser))],
+    )
+
+
 def setting_table() -> str:
     """Return the list of settings."""
     return f"| variable | default | meaning |\n| --- | --- | --- |\n{settings_table()}"
@@ -104,10 +117,58 @@ DOCUMENTS: Mapping[str, tuple[Path, Callable[[], str]]] = {
     "providers": (ROOT / "README.md", provider_table),
     "rules": (ROOT / "docs/fields.md", notes),
     "warnings": (ROOT / "docs/warnings.md", warning_table),
+    "commands": (ROOT / "docs/command-line.md", command_line),
     "errors": (ROOT / "docs/errors.md", error_table),
     "settings": (ROOT / "docs/settings.md", setting_table),
     "log": (ROOT / "docs/operations.md", log_lines),
 }
+
+
+def _commands(parser: argparse.ArgumentParser) -> Iterator[list[str]]:
+    """Yield the paragraphs of every command below this one that does something itself."""
+    for each in _subcommands(parser):
+        if any(_subcommands(each)):
+            yield from _commands(each)
+        else:
+            yield [f"## {each.prog.partition(' ')[2]}", *_command(each)]
+
+
+def _subcommands(parser: argparse.ArgumentParser) -> Iterator[argparse.ArgumentParser]:
+    for action in parser._actions:  # noqa: SLF001 - argparse has no other way to ask
+        if isinstance(action, argparse._SubParsersAction):  # noqa: SLF001 - likewise
+            yield from action.choices.values()
+
+
+def _command(parser: argparse.ArgumentParser) -> list[str]:
+    """Return the paragraphs of one command: what it does, its arguments, its exit status."""
+    rows = [
+        f"| {_argument(action)} | {_necessity(parser, action)} | {action.help or ''} |"
+        for action in parser._actions  # noqa: SLF001 - likewise
+        if not isinstance(action, argparse._HelpAction | argparse._SubParsersAction)  # noqa: SLF001
+    ]
+    table = "\n".join(["| argument | | meaning |", "| --- | --- | --- |", *rows])
+    described = inspect.cleandoc(parser.description or "")
+    return [each for each in (described, table if rows else "", parser.epilog) if each]
+
+
+def _argument(action: argparse.Action) -> str:
+    """Return what is typed for an argument."""
+    name = "/".join(action.option_strings)
+    value = str(action.metavar or action.dest.upper())
+    takes_value = action.nargs != 0
+    return f"`{' '.join(filter(None, (name, value if takes_value else '')))}`"
+
+
+def _necessity(parser: argparse.ArgumentParser, action: argparse.Action) -> str:
+    """Return whether an argument has to be given, and what is taken."""
+    words = ["required"] if action.required else []
+    for group in parser._mutually_exclusive_groups:  # noqa: SLF001 - likewise
+        if action in group._group_actions:  # noqa: SLF001 - likewise
+            names = [f"`{each.option_strings[0]}`" for each in group._group_actions]  # noqa: SLF001
+            words.append(f"{'exactly' if group.required else 'at most'} one of {', '.join(names)}")
+    if action.choices:
+        words.append(", ".join(f"`{each}`" for each in action.choices))
+    return "; ".join(words)
 
 
 def _codes(reason: Reason) -> str:

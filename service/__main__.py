@@ -11,6 +11,7 @@ import structlog
 from service.bootstrap import running_service
 from service.commands import connections, health, keys, migrate, operations, tokens
 from service.commands.output import bug_told, failed
+from service.commands.version import PrintVersion
 from service.providers.registration import Registry
 from service.providers.registry import PROVIDERS
 from service.settings import Settings, SettingsError
@@ -32,7 +33,7 @@ _log = structlog.get_logger()
 
 def main(arguments: list[str] | None = None, registry: Registry = PROVIDERS) -> int:
     """Run one command and return the exit status; errors are lines on standard error."""
-    args = _parser(registry).parse_args(arguments)
+    args = command_parser(registry).parse_args(arguments)
     try:
         return _command(args, registry)
     except Exception as error:  # noqa: BLE001 - whatever it is, no traceback and no foreign words
@@ -83,14 +84,24 @@ def _served(settings: Settings) -> int:
     return 0
 
 
-def _parser(registry: Registry) -> argparse.ArgumentParser:
+def command_parser(registry: Registry = PROVIDERS) -> argparse.ArgumentParser:
+    """Return what reads the command line; docs/command-line.md is made of it."""
     parser = argparse.ArgumentParser(
         prog="sequence-step-service",
         description="One gRPC call that adds a step to a customer's sequence, at any provider. "
         "Settings come from the environment: docs/settings.md.",
+        epilog="Exit status: 0 done; 1 not done; 2 what was given cannot be taken (arguments, "
+        "settings, files that they name, standard input). What went wrong is on standard error.",
     )
+    parser.add_argument("--version", action=PrintVersion, help="print the version and end")
     commands = parser.add_subparsers(dest="command", required=True)
-    commands.add_parser("serve", help="serve until SIGTERM or Ctrl-C")
+    commands.add_parser(
+        "serve",
+        help="serve until SIGTERM or Ctrl-C",
+        description="Serve until SIGTERM or Ctrl-C; then drain, and end with status 0. Status 1: "
+        "the database or the address cannot be used. Status 2: the settings, the policy or the "
+        "certificates cannot.",
+    )
     health.add_parser(commands)
     migrate.add_parser(commands)
     connections.add_parser(commands, registry)

@@ -57,16 +57,26 @@ def add_parser(
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     _add_key(put, providers)
-    put.add_argument("--kind", required=True, choices=[kind.value for kind in ConnectionKind])
+    put.add_argument(
+        "--kind",
+        required=True,
+        choices=[kind.value for kind in ConnectionKind],
+        help="what the secret is",
+    )
 
-    list_ = actions.add_parser("list", help="list all connections, without their secrets")
+    list_ = actions.add_parser(
+        "list",
+        help="list all connections, without their secrets",
+        description="List all connections, without their secrets.",
+    )
     list_.add_argument("--json", action="store_true", help="as a JSON array")
 
     check = actions.add_parser(
         "check",
         help="say whether a connection can be read and used",
         description="Say whether a connection is there, decrypts, and is not known to have "
-        "expired. The provider is not asked; with --refresh its token endpoint is.",
+        "expired. The provider is not asked; with --refresh its token endpoint is. Status 1: it "
+        "is not there, or cannot be used.",
     )
     _add_key(check, providers)
     check.add_argument(
@@ -75,7 +85,11 @@ def add_parser(
         help="get a new access token (oauth alone); on SQLite not while a server runs",
     )
 
-    remove = actions.add_parser("remove", help="forget a connection")
+    remove = actions.add_parser(
+        "remove",
+        help="forget a connection",
+        description="Forget a connection. Status 1: there was none.",
+    )
     _add_key(remove, providers)
 
 
@@ -162,7 +176,7 @@ async def _remove(settings: Settings, key: ConnectionKey) -> int:
 
 def _add_key(parser: argparse.ArgumentParser, providers: Collection[ProviderName]) -> None:
     parser.add_argument("customer", type=_customer_id, help="the customer's id in your system")
-    parser.add_argument("provider", choices=providers)
+    parser.add_argument("provider", choices=providers, help="where it is")
 
 
 def _customer_id(text: str) -> str:

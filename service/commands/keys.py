@@ -43,7 +43,8 @@ def add_parser(subparsers: "_SubParsersAction[ArgumentParser]") -> None:
         help="encrypt all that is stored with the first key of ENGAGEMENT_KEYS",
         description="Encrypt anew, with the first key of ENGAGEMENT_KEYS, every stored secret that "
         "is under another key, while the service serves. It may be interrupted and run again. "
-        "docs/operations.md says what has to come before it.",
+        "docs/operations.md says what has to come before it. Status 1: some row still needs "
+        "another key, or the database failed.",
     )
 
 

@@ -65,7 +65,7 @@ def add_parser(
     )
     list_.add_argument("--all", action="store_true", help="also SUCCEEDED and NO_EFFECT")
     list_.add_argument("--customer", help="only those of this customer; with --provider")
-    list_.add_argument("--provider", choices=providers)
+    list_.add_argument("--provider", choices=providers, help="with --customer")
     list_.add_argument("--json", action="store_true", help="as a JSON array")
 
     show = actions.add_parser(
@@ -225,7 +225,7 @@ def _unknown(args: argparse.Namespace) -> int:
 
 def _add_key(parser: argparse.ArgumentParser, providers: Collection[ProviderName]) -> None:
     parser.add_argument("customer", help="the customer's id in your system")
-    parser.add_argument("provider", choices=providers)
+    parser.add_argument("provider", choices=providers, help="where the sequence is")
     parser.add_argument(
         "request_id",
         type=str.lower,  # As the service keeps it.

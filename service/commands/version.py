@@ -1,0 +1,21 @@
+"""The command line's `--version`: the number that pyproject.toml gave the installed package."""
+
+import argparse
+from importlib.metadata import version
+from typing import Any
+
+from service.commands.output import EXIT_DONE, print_line
+
+DISTRIBUTION = "sequence-step-service"
+
+
+class PrintVersion(argparse.Action):
+    """Prints the version and ends; it is looked up only when it is asked for."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(nargs=0, **options)
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
+        """Print it."""
+        print_line(version(DISTRIBUTION))
+        parser.exit(EXIT_DONE)
