@@ -8,10 +8,10 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo test check audit simulate fuzz bench proto docs lock clean
+.PHONY: help run demo test check audit simulate fuzz bench proto release-contract docs wheel lock clean
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 $(INSTALLED): requirements.lock pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -40,12 +40,13 @@ fuzz: $(INSTALLED) ## INPUTS=n hostile requests and answers; SEED=n the same one
 bench: $(INSTALLED) ## how fast it is beside references, what the journal costs, how it scales; on a quiet machine
 	$(BIN)/python -m bench
 
-check: $(INSTALLED) ## format, lint, types, contract, generated code and tables
+check: $(INSTALLED) ## format, lint, types, contract and what it may not break, generated code and tables
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/buf lint
 	$(BIN)/buf format --diff --exit-code
+	$(BIN)/buf breaking --against $(RELEASED_CONTRACT)
 	@rm -rf var/generated && mkdir -p var/generated
 	$(call protoc,var/generated)
 	diff -r --exclude=__pycache__ generated var/generated
@@ -61,10 +62,16 @@ audit: $(INSTALLED) ## known weaknesses of the locked dependencies, where the ad
 		|| { ! test -e $(ADVISORIES) || { cat var/audit.log $(ADVISORIES); exit 1; }; }
 	@test -e $(ADVISORIES) || { tail -1 var/audit.log; echo 'audit SKIPPED: no advisories could be read'; }
 
+RELEASED_CONTRACT := protos/released.binpb
+
+release-contract: $(INSTALLED) ## at a release: later contracts must not break the present one
+	$(BIN)/buf build --exclude-source-info --output $(RELEASED_CONTRACT)
+
 # $(call protoc,FOLDER) writes the Python of the contract, with its type stubs, into FOLDER.
 define protoc
 	$(BIN)/python -m grpc_tools.protoc -I protos --python_out=$(1) --pyi_out=$(1) --grpc_python_out=$(1) \
 		$(sort $(wildcard protos/engagement/v1/*.proto))
+	@touch $(1)/engagement/v1/py.typed
 endef
 
 proto: $(INSTALLED) ## regenerate generated/ from protos/
@@ -74,10 +81,13 @@ proto: $(INSTALLED) ## regenerate generated/ from protos/
 docs: $(INSTALLED) ## bring the tables in README and docs/ up to date with the code
 	$(BIN)/python docs/generate.py
 
+wheel: $(INSTALLED) ## build the package into dist/
+	$(BIN)/python -m hatchling build --target wheel --directory dist
+
 lock: $(INSTALLED) ## resolve the dependencies anew into requirements.lock
 	$(BIN)/uv pip compile pyproject.toml --quiet --all-extras --group dev --universal --upgrade \
 		--generate-hashes --no-annotate --no-emit-index-url \
 		--custom-compile-command 'make lock' --output-file requirements.lock
 
 clean: ## remove everything that make made
-	rm -rf $(VENV) var .coverage* .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) var dist .coverage* .mypy_cache .pytest_cache .ruff_cache .hypothesis
