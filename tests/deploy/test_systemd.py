@@ -7,7 +7,6 @@ import pytest
 
 from service.__main__ import EXIT_SETTINGS_WRONG
 from service.bootstrap import connections_per_host_max
-from service.domain.step import ProviderName
 from service.settings import Settings, SqliteFile
 from service.stores.key_ring import new_entry
 from service.transport.server import CONNECTIONS_MAX
@@ -59,7 +58,7 @@ def test_it_has_the_time_that_stopping_takes(
 def test_it_may_open_what_its_limits_let_in(unit: dict[str, list[str]], settings: Settings) -> None:
     """A file for each connection of a caller, and for each to a provider."""
     [limit] = map(int, unit["LimitNOFILE"])
-    assert CONNECTIONS_MAX + len(ProviderName) * connections_per_host_max(settings) < limit
+    assert CONNECTIONS_MAX + len(settings.providers) * connections_per_host_max(settings) < limit
 
 
 def test_mistyped_settings_do_not_restart_it_for_ever(unit: dict[str, list[str]]) -> None:
