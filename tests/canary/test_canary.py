@@ -3,7 +3,7 @@
 A credential gets nowhere but to its own provider. What a caller writes comes back to this caller
 alone: as what was wrong with it, as the calls that `validate_only` plans, or in a sentence of the
 vendor's that quotes it. What a vendor says is in answers, and in `operations show`. None of it is
-logged, and none can be read in the database without the key.
+logged, counted or traced, and none can be read in the database without the key.
 """
 
 import asyncio
@@ -11,6 +11,7 @@ import base64
 import hashlib
 import json
 import signal
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Final
 
@@ -30,6 +31,7 @@ from tests.canary.traffic import CALLER_TOKEN, Customer, Told, Traffic
 from tests.service.conftest import environment_for
 from tests.service.service_process import ServiceProcess, service_process
 from tests.service.vendor_hold import held, hold
+from tests.telemetry.collector import collector
 
 KEYS: Final = [
     base64.b64encode((Mark.SECRET * 3).encode()[start : start + 32]).decode() for start in (0, 1)
@@ -67,10 +69,13 @@ SETTLE_SECONDS: Final = "0.3"
 async def test_nothing_that_is_marked_gets_out(
     sandbox: RunningSandbox, control: httpx.AsyncClient, database: Database, tmp_path: Path
 ) -> None:
-    environment = _environment(sandbox, database, tmp_path)
     log_path = tmp_path / "log"
     program = (serve_with_bugs.__name__,)
-    async with service_process(environment, log_path, program) as process:
+    async with AsyncExitStack() as stack:
+        traces = stack.enter_context(collector())
+        environment = _environment(sandbox, database, tmp_path, traces.url)
+        running = service_process(environment, log_path, program)
+        process = await stack.enter_async_context(running)
         address = f"127.0.0.1:{await process.port()}"
         async with (
             opened_stores(process.settings) as stores,
@@ -84,6 +89,7 @@ async def test_nothing_that_is_marked_gets_out(
             await _check_kept(stores, in_doubt)
             ended = await command_line.run_all(environment, in_doubt, REQUEST_ID)
             copies = database.copies()
+            scraped = await _scraped(process)
             await _stop_in_the_middle(process, traffic)
     copies += database.copies()
     log = log_path.read_bytes()
@@ -91,12 +97,17 @@ async def test_nothing_that_is_marked_gets_out(
     _check_that_it_happened(log, traffic.told)
     finder = Finder(_unmarked_secrets(traffic))
     assert finder.found(log) == []
+    assert finder.found(scraped) == []
+    assert traces.spans
+    assert [found for each in traces.bodies for found in finder.found(each)] == []
     assert [found for copy in copies for found in finder.found(copy)] == []
     assert [found for each in traffic.told for found in finder.found(each.said, *_may(each))] == []
     assert [found for each in ended for found in _found_in_command(finder, each)] == []
 
 
-def _environment(sandbox: RunningSandbox, database: Database, folder: Path) -> dict[str, str]:
+def _environment(
+    sandbox: RunningSandbox, database: Database, folder: Path, traces_url: str
+) -> dict[str, str]:
     policy = folder / "policy.toml"
     policy.write_text(POLICY)
     vendors = ("OUTREACH", "SALESLOFT", "APOLLO")
@@ -107,11 +118,23 @@ def _environment(sandbox: RunningSandbox, database: Database, folder: Path) -> d
         ENGAGEMENT_KEYS=f"k1:{KEYS[0]},k0:{KEYS[1]}",
         ENGAGEMENT_POLICY=str(policy),
         ENGAGEMENT_LOG_LEVEL="debug",
+        ENGAGEMENT_METRICS_LISTEN="127.0.0.1:0",
+        ENGAGEMENT_TRACES="true",
+        OTEL_EXPORTER_OTLP_ENDPOINT=traces_url,
         ENGAGEMENT_DRAIN_DELAY_SECONDS="0",
         ENGAGEMENT_GRACE_SECONDS="0.3",
         ENGAGEMENT_FINISH_SECONDS="0.3",
         **{f"ENGAGEMENT_{vendor}_SETTLE_SECONDS": SETTLE_SECONDS for vendor in vendors},
     )
+
+
+async def _scraped(process: ServiceProcess) -> bytes:
+    """Return all metrics."""
+    port = (await process.line("metrics_served"))["port"]
+    async with httpx.AsyncClient(trust_env=False) as prometheus:
+        answer = await prometheus.get(f"http://127.0.0.1:{port}/metrics")
+    assert b"engagement_provider_call_duration_seconds_count" in answer.content
+    return answer.content
 
 
 def _unmarked_secrets(traffic: Traffic) -> dict[str, str]:

@@ -1,18 +1,14 @@
 """A request's trace as a tree, read from memory; the way to a collector; trace ids in the log."""
 
-import gzip
-from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager
-from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, HTTPServer
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from threading import Thread
 from typing import Any
 
 import grpc
 import pytest
-from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
@@ -23,6 +19,7 @@ from engagement.v1.sequence_step_service_pb2 import CreateSequenceStepRequest
 from tests.service.conftest import Client, client_of, settings_for
 from tests.service.step_messages import AUTO_EMAIL, CALL, step
 from tests.service.vendor_account import VendorAccount
+from tests.telemetry.collector import collector
 from tests.telemetry.stage import stage, vendors
 
 METHOD = "engagement.v1.SequenceStepService/CreateSequenceStep"
@@ -185,49 +182,3 @@ async def test_traces_reach_a_collector_with_the_log_s_ids(tmp_path: Path) -> No
     }
     assert {span.trace_id.hex() for span in received.spans} == {TRACE_ID} == {line["trace_id"]}
     assert names[METHOD].span_id.hex() == line["span_id"]
-
-
-@dataclass
-class Received:
-    """What a collector was sent."""
-
-    url: str
-    requests: list[ExportTraceServiceRequest] = field(default_factory=list)
-
-    @property
-    def spans(self) -> list[Any]:
-        return [
-            span
-            for request in self.requests
-            for of_resource in request.resource_spans
-            for of_scope in of_resource.scope_spans
-            for span in of_scope.spans
-        ]
-
-
-@contextmanager
-def collector() -> Iterator[Received]:
-    """Take traces by OTLP over HTTP, as a collector does."""
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            body = self.rfile.read(int(self.headers["content-length"]))
-            if self.headers.get("content-encoding") == "gzip":
-                body = gzip.decompress(body)
-            received.requests.append(ExportTraceServiceRequest.FromString(body))
-            self.send_response(200)
-            self.send_header("content-type", "application/x-protobuf")
-            self.end_headers()
-
-        def log_message(self, *_: object) -> None:
-            """Say nothing."""
-
-    with HTTPServer(("127.0.0.1", 0), Handler) as server:
-        received = Received(f"http://127.0.0.1:{server.server_port}")
-        thread = Thread(target=server.serve_forever)
-        thread.start()
-        try:
-            yield received
-        finally:
-            server.shutdown()
-            thread.join()
