@@ -1,0 +1,1 @@
+"""A caller in Python: `create_step` and what it needs, to be copied into a code base."""
