@@ -139,11 +139,13 @@ def _copy_interpreter(folder: Path) -> None:
     version = f"python{sys.version_info.major}.{sys.version_info.minor}"
     libraries = folder / sys.platlibdir
     (folder / "bin").mkdir(parents=True)
-    shutil.copy2(Path(sys.base_exec_prefix) / "bin" / version, folder / "bin" / version)
-    shutil.copytree(sysconfig.get_path("stdlib"), libraries / version, ignore=_NOT_OF_USE)
+    _place(Path(sys.base_exec_prefix) / "bin" / version, folder / "bin" / version)
+    shutil.copytree(
+        sysconfig.get_path("stdlib"), libraries / version, ignore=_NOT_OF_USE, copy_function=_place
+    )
     shared = Path(sysconfig.get_config_var("LIBDIR"), sysconfig.get_config_var("INSTSONAME"))
     if shared.exists():
-        shutil.copy2(shared, libraries)
+        _place(shared, libraries / shared.name)
 
 
 def _install(image: Image, target: Path) -> None:
@@ -188,7 +190,15 @@ def _copy_package(package: Distribution, site_packages: Path) -> None:
             continue  # Its programs, which are of no use.
         target = site_packages / file
         target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy2(str(package.locate_file(file)), target)  # With its time: compiled files fit.
+        _place(str(package.locate_file(file)), target)
+
+
+def _place(source: str | Path, target: str | Path) -> None:
+    """Link a file that nobody will write, or copy it with its time, so that compiled files fit."""
+    try:
+        os.link(source, target)
+    except OSError:  # It is on another disk, or is not ours.
+        shutil.copy2(source, target)
 
 
 def _forbid_writing(folder: Path, *, forbid: bool) -> None:

@@ -66,7 +66,7 @@ def test_its_own_kustomization_is_of_the_base() -> None:
 
 @pytest.mark.parametrize("command", sorted(set(re.findall(COMMAND, PAGE))))
 def test_its_commands_are_the_services(command: str) -> None:
-    assert _parser().parse_args(shlex.split(command)).command == command.split()[0]
+    assert _parser().parse_args(shlex.split(command)).command == command.split(maxsplit=1)[0]
 
 
 async def test_the_certificates_are_what_server_and_probe_need(
