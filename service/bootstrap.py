@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import AsyncIterator, Coroutine, Iterator, Mapping
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager, closing, contextmanager
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from opentelemetry.trace import TracerProvider
@@ -22,6 +21,7 @@ from service.application.recovery import Recovery
 from service.domain.connection import Secret
 from service.domain.fingerprint import Fingerprints
 from service.domain.step import ProviderName
+from service.domain.value_class import value_class
 from service.providers.oauth import OAuthApplication, OAuthTokenEndpoint
 from service.providers.observed_http import ObservedHttp
 from service.providers.parallel_reads import READS_AT_ONCE_MAX
@@ -49,7 +49,7 @@ if TYPE_CHECKING:
     from service.stores.journal_postgres import PostgresJournal
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class RunningService:
     """A service that answers; whoever made it stops `server` before the rest is closed."""
 
@@ -61,7 +61,7 @@ class RunningService:
     tasks: OperationTasks
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Stores:
     """What is kept in the database, whichever it is."""
 

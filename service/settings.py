@@ -10,7 +10,7 @@ import binascii
 import difflib
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import field, fields
 from pathlib import Path
 from typing import Any, Self
 from urllib.parse import urlsplit
@@ -18,6 +18,7 @@ from urllib.parse import urlsplit
 from service.domain.connection import Secret
 from service.domain.loopback import is_loopback
 from service.domain.step import ProviderName
+from service.domain.value_class import value_class
 from service.providers.registration import Registration, Registry
 from service.providers.registry import PROVIDERS
 
@@ -41,7 +42,7 @@ class SettingsError(Exception):
         self.problems = problems
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class EncryptionKey:
     """One key of the ring that protects stored credentials."""
 
@@ -50,14 +51,14 @@ class EncryptionKey:
     """32 bytes in base64."""
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class SqliteFile:
     """A database of one serving process."""
 
     path: Path
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class PostgresUrl:
     """A database that several processes share; its URL may hold a password."""
 
@@ -151,7 +152,7 @@ def _is_number(text: str, least: int, most: int) -> bool:
     return bool(_DIGITS.fullmatch(text)) and least <= int(text) <= most
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class _Variable:
     """How one field is read from the environment, and what the documentation says of it."""
 
@@ -190,7 +191,7 @@ def _required(parse: Callable[[str], object], meaning: str) -> dict[str, _Variab
     return {"variable": _Variable(parse, meaning, is_required=True)}
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class ProviderSettings:
     """Where one provider is, and as whom this service refreshes tokens there."""
 
@@ -225,7 +226,7 @@ def _provider_variables(provider: Registration) -> dict[str, _Variable]:
     return variables
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Settings:
     """All settings, checked."""
 

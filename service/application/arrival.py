@@ -1,18 +1,18 @@
 """One call as it arrives: who asks for what, and how long they wait for it."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from service.application.call_record import CallRecord
 from service.domain.operation import OperationKey
 from service.domain.step import StepRequest
+from service.domain.value_class import value_class
 
 
 def _nothing() -> None:
     """Tell nobody."""
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Arrival:
     """One CreateSequenceStep call."""
 

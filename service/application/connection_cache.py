@@ -1,12 +1,12 @@
 """Connections that were read a moment ago, so that a request does not cost a read of the store."""
 
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
 
 from service.application.connection_ports import ConnectionStore, StoredConnection
 from service.application.ports import Clock
 from service.domain.connection import Connection
 from service.domain.step import ConnectionKey
+from service.domain.value_class import value_class
 
 CACHE_SECONDS = 5.0
 """How long another process's change of a connection can go unseen."""
@@ -15,7 +15,7 @@ CACHE_ENTRIES_MAX = 1024
 """Beyond this the oldest is forgotten, which costs one more read."""
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class _Entry:
     stored: StoredConnection
     read_at_seconds: float

@@ -2,11 +2,11 @@
 
 import enum
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
 from typing import Protocol
 
 from service.domain.connection import Connection
 from service.domain.step import ConnectionKey
+from service.domain.value_class import value_class
 
 
 class ConnectionState(enum.StrEnum):
@@ -19,7 +19,7 @@ class ConnectionState(enum.StrEnum):
     """The provider refused its refresh token for good; it has to be put again."""
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class StoredConnection:
     """A connection as the store has it, decrypted."""
 

@@ -8,7 +8,6 @@ later does not.
 
 import asyncio
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from service.application import endings, provider_failure
 from service.application.admission import Admission
@@ -27,6 +26,7 @@ from service.domain.outcome import StepAnswer
 from service.domain.plan import Plan
 from service.domain.step import ProviderName, StepRequest
 from service.domain.survey import Survey
+from service.domain.value_class import value_class
 from service.domain.warnings import StepWarning
 
 RUNS_MAX = 2
@@ -182,7 +182,7 @@ class CreateSequenceStep:
         return _replay(found)
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class _Job:
     """What stays the same over one operation."""
 

@@ -12,11 +12,11 @@ from typing import Final
 from service.application import endings
 from service.application.journal_port import Claimed, Journal, StepTaken
 from service.application.ports import Clock
-from service.domain.changed_copy import changed
 from service.domain.errors import Reason, ServiceError
 from service.domain.operation import CallState, Operation, OperationCall, OperationState
 from service.domain.plan import Target, Write
 from service.domain.step import Ids
+from service.domain.value_class import changed
 from service.domain.warnings import StepWarning
 from service.telemetry.metrics import operations_ended
 

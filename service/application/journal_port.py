@@ -5,11 +5,11 @@ clock of a process.
 """
 
 from collections.abc import Collection
-from dataclasses import dataclass
 from typing import Protocol, TypeAlias
 
 from service.domain.operation import Operation, OperationKey, OperationState
 from service.domain.step import ConnectionKey
+from service.domain.value_class import value_class
 
 LEASE_SECONDS = 30.0
 """How long an owner may be silent before another one takes its operation over."""
@@ -23,7 +23,7 @@ class StepTaken(Exception):  # noqa: N818 - a fact about another row
     """Another operation made the step that an operation says it made: one of them is wrong."""
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Claimed:
     """The operation is ours, and RUNNING."""
 
@@ -34,14 +34,14 @@ class Claimed:
     now_epoch_ms: int
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Finished:
     """The operation has SUCCEEDED before."""
 
     operation: Operation
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Reused:
     """The key belongs to another request."""
 
@@ -49,12 +49,12 @@ class Reused:
     """That of the other request."""
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class RunsElsewhere:
     """Somebody else owns the operation, and its lease has not run out."""
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class SequenceHeld:
     """Another operation holds the sequence."""
 
@@ -71,7 +71,7 @@ class SequenceHeld:
 Claim: TypeAlias = Claimed | Finished | Reused | RunsElsewhere | SequenceHeld
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Due:
     """An operation that has to be looked after: nobody owns it, or it is time to look again."""
 
@@ -150,7 +150,7 @@ class Journal(Protocol):
         """
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class OperationSummary:
     """What people are shown of an operation, with its times."""
 
@@ -162,7 +162,7 @@ class OperationSummary:
     """Why all but its columns cannot be read; `operation` says then only what those say."""
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class UnsettledCount:
     """How many operations are in one unsettled state."""
 

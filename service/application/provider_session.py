@@ -7,7 +7,6 @@ import json
 import random
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
 from functools import partial
 from typing import TypeAlias
 from urllib.parse import quote, urlencode
@@ -36,6 +35,7 @@ from service.domain.provider_call import (
     ProviderRequest,
 )
 from service.domain.retry_after import retry_after_seconds
+from service.domain.value_class import value_class
 
 READ_SECONDS_MAX = 20.0
 """A read gets this, or what is left of the operation's time."""
@@ -63,7 +63,7 @@ Intent: TypeAlias = Callable[[bool], Awaitable[None]]
 whether an earlier attempt was lost. What it raises ends the call, and nothing is sent."""
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Surroundings:
     """What all sessions of the process share."""
 
@@ -73,7 +73,7 @@ class Surroundings:
     clock: Clock
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Exchange:
     """The end of one call: what is known after its last attempt."""
 
@@ -89,7 +89,7 @@ class Exchange:
     """Whether an attempt was lost, the last one or one before it: it may still be applied."""
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class _Request:
     """What stays the same over the attempts of one call."""
 
@@ -103,7 +103,7 @@ class _Request:
         return self.method == "GET"
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class _Attempt:
     """One HTTP request of a call, and what is known after it."""
 

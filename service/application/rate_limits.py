@@ -1,9 +1,8 @@
 """What providers asked connections to wait, so that other requests do not run into it too."""
 
-from dataclasses import dataclass
-
 from service.application.ports import Clock
 from service.domain.step import ConnectionKey
+from service.domain.value_class import value_class
 
 REMEMBERED_SECONDS_MAX = 60.0
 """A longer wait is told to the caller, but asked about again after this: the hint may be wrong."""
@@ -12,7 +11,7 @@ CONNECTIONS_MAX = 10_000
 """Beyond this the oldest is forgotten; forgetting costs one more request that is turned away."""
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Wait:
     """A provider that takes no request from a connection, for now."""
 
@@ -20,7 +19,7 @@ class Wait:
     is_maintenance: bool
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class _TurnedAway:
     until_seconds: float
     is_maintenance: bool

@@ -16,7 +16,7 @@ so that two at once, or one whose answer is not kept, would end the connection. 
 """
 
 import asyncio
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from typing import Final, TypeAlias
 from weakref import WeakValueDictionary
@@ -29,6 +29,7 @@ from service.application.usable_connection import connection_expired, usable
 from service.domain.connection import Connection, Secret
 from service.domain.errors import ServiceError
 from service.domain.step import ConnectionKey
+from service.domain.value_class import value_class
 from service.telemetry.metrics import TOKEN_REFRESHES
 
 PAUSE_SECONDS: Final = 5.0
@@ -43,13 +44,13 @@ _Attempt: TypeAlias = tuple[ConnectionKey, Secret]
 _log = structlog.get_logger()
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class _Pause:
     until_seconds: float
     error: ServiceError
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class _Unsaved:
     old: Connection
     new: Connection

@@ -11,10 +11,10 @@ import hmac
 import re
 import tomllib
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Final
 
 from service.domain.step import CUSTOMER_ID, CUSTOMER_ID_RULE
+from service.domain.value_class import value_class
 
 TOKEN_BYTES: Final = 32
 """Random bytes of a token; its text is their base64 for URLs, without padding."""
@@ -39,7 +39,7 @@ class PolicyInvalid(Exception):  # noqa: N818 - a fact about a text, not a fault
         self.problems = problems
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Caller:
     """A service that calls, and the customers that it may act for."""
 
@@ -56,7 +56,7 @@ LOCAL_CALLER: Final = Caller("local", frozenset({ANY_CUSTOMER}))
 """The caller of every call where there is no policy."""
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class CallerPolicy:
     """All callers, by what proves them."""
 

@@ -1,13 +1,12 @@
 """What a provider can do, as it is told to callers: its field table, what it needs, its limits."""
 
-from dataclasses import dataclass
-
 from service.domain.connection import ConnectionKind
 from service.domain.field_table import FieldTable
 from service.domain.step import ProviderName
+from service.domain.value_class import value_class
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class ConnectionNeed:
     """What the provider has to allow a connection to do."""
 
@@ -18,7 +17,7 @@ class ConnectionNeed:
     """The path of the request field that needs it; empty: every step does."""
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class ProviderCapabilities:
     """One provider."""
 

@@ -1,10 +1,10 @@
 """A customer's connection: the credentials that let the service act at one provider."""
 
 import enum
-from dataclasses import dataclass
 from typing import NoReturn, SupportsIndex
 
 from service.domain.step import ConnectionKey
+from service.domain.value_class import value_class
 
 
 class Secret:
@@ -51,7 +51,7 @@ class ConnectionKind(enum.StrEnum):
     """An access token that somebody else refreshes."""
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Connection:
     """One customer's credentials at one provider."""
 

@@ -9,6 +9,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Self
 
+from service.domain.value_class import value_class
+
 UNREADABLE_RETRY_SECONDS = 2.0
 
 
@@ -219,7 +221,7 @@ class Reason(enum.StrEnum):
     )
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class FieldViolation:
     """One field that is wrong: its path in the request and what to do about it."""
 

@@ -6,11 +6,11 @@ documentation all read it, so that none of them can say something else.
 
 import enum
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from typing import Final
 
 from service.domain.errors import FieldViolation, Reason, ServiceError
 from service.domain.step import SequenceStep, StepType
+from service.domain.value_class import value_class
 from service.domain.warnings import ProblemType, StepWarning
 
 
@@ -54,7 +54,7 @@ TEMPLATE_FIELDS: Final = tuple(field for field in StepField if field.startswith(
 """The template in either form, and what is in it."""
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Rule:
     """What becomes of one field, and the sentence that says so."""
 

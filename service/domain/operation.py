@@ -6,16 +6,16 @@ listed here, and any other is a bug that stops the operation.
 
 import enum
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Final, Self
 
-from service.domain.changed_copy import changed
 from service.domain.plan import Target, Write
 from service.domain.step import ConnectionKey, Ids
+from service.domain.value_class import changed, value_class
 from service.domain.warnings import StepWarning
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class OperationKey:
     """Which request it is: the same key is the same request, however often it arrives."""
 
@@ -83,7 +83,7 @@ UNDO: Final = -1
 """Stands for the undo where a call is named by its index in the plan."""
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class OperationCall:
     """One planned write, and how far it is."""
 
@@ -106,7 +106,7 @@ class OperationCall:
         return changed(self, write=changed(self.write, body=None))
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Operation:
     """All that is known of one request."""
 

@@ -1,14 +1,14 @@
 """What became of a write: what its answer says, and what a look at the provider shows."""
 
 import enum
-from dataclasses import dataclass
 
 from service.domain.plan import Write
 from service.domain.step import Ids
+from service.domain.value_class import value_class
 from service.domain.warnings import StepWarning
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Result:
     """What a 2xx answer says.
 
@@ -20,7 +20,7 @@ class Result:
     warnings: tuple[StepWarning, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Refusal:
     """A provider's own explanation of a 4xx answer."""
 
@@ -38,7 +38,7 @@ class Fit(enum.Enum):
     PERHAPS = "could be it, with other values"
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Candidate:
     """Something found at the provider, absent before the write, that may be what it made."""
 
@@ -47,7 +47,7 @@ class Candidate:
     """The ids that the write yields, as far as they can be read."""
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class StepAnswer:
     """The answer to a caller: the new step, or with `validate_only` what would be done."""
 

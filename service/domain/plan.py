@@ -6,10 +6,10 @@ compared in tests, and stored.
 
 import enum
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from service.domain.json_value import JsonObject
 from service.domain.step import Ids
+from service.domain.value_class import value_class
 from service.domain.warnings import StepWarning
 
 
@@ -22,14 +22,14 @@ class Target(enum.Enum):
     """What belongs to the step and is written after it: Outreach's link, Apollo's touch."""
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Reference:
     """Stands in a body for an id that an earlier answer gives, such as `step_id`."""
 
     name: str
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Write:
     """One planned HTTP request that changes something at the provider."""
 
@@ -49,7 +49,7 @@ class Write:
     that is not *creates* something, and is never sent again on a guess."""
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Plan:
     """The writes of one operation in order, and what the caller must be told."""
 
@@ -57,7 +57,7 @@ class Plan:
     warnings: tuple[StepWarning, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Call:
     """A write whose references are all known: exactly what is sent."""
 

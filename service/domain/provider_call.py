@@ -7,7 +7,9 @@ says what its status says.
 
 import enum
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
+
+from service.domain.value_class import value_class
 
 
 class CallKind(enum.StrEnum):
@@ -19,7 +21,7 @@ class CallKind(enum.StrEnum):
     """Of an access token."""
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class ProviderRequest:
     """One HTTP request, ready to be sent; `headers` carry a credential and are never printed."""
 
@@ -31,7 +33,7 @@ class ProviderRequest:
     body: bytes | None = field(default=None, repr=False)
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class ProviderAnswer:
     """One HTTP answer whose status line and headers were read in full.
 

@@ -4,10 +4,11 @@ import datetime as dt
 import enum
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import NewType
 
 from service.domain.json_value import JsonObject
+from service.domain.value_class import value_class
 
 ProviderName = NewType("ProviderName", str)
 """A provider's name, as in `x-provider-name`; which there are is the registry's to say."""
@@ -33,7 +34,7 @@ class StepType(enum.StrEnum):
         return self.is_email or self is StepType.LINKEDIN_SEND_MESSAGE
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class StepDate:
     """A fixed day, and the moment in it where the caller gave a time."""
 
@@ -44,7 +45,7 @@ class StepDate:
     """With a time zone; None when the caller gave a date alone."""
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class TemplateContent:
     """The content of a message, given inline or read from the provider's template."""
 
@@ -57,7 +58,7 @@ class TemplateContent:
     custom_fields: JsonObject = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class SequenceStep:
     """One step as the caller asked for it.
 
@@ -87,7 +88,7 @@ class SequenceStep:
         return self.type.has_message and self.has_template
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class StepRequest:
     """One CreateSequenceStep request, after validation."""
 
@@ -104,7 +105,7 @@ CUSTOMER_ID_RULE = (
 )
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class ConnectionKey:
     """Whose connection, at which provider: what a request's metadata says."""
 

@@ -2,10 +2,10 @@
 
 import enum
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from service.domain.errors import FieldViolation, Reason, ServiceError
 from service.domain.step import SequenceStep, TemplateContent
+from service.domain.value_class import value_class
 from service.domain.warnings import StepWarning
 
 
@@ -16,7 +16,7 @@ class SequenceKind(enum.Enum):
     DATE = "fixed dates"
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Survey:
     """The sequence as it was before the first write."""
 

@@ -5,7 +5,8 @@ docs/warnings.md is its `title`.
 """
 
 import enum
-from dataclasses import dataclass
+
+from service.domain.value_class import value_class
 
 
 class ProblemType(enum.Enum):
@@ -37,7 +38,7 @@ AFTER_WRITE = frozenset(
 `fail_on_warning` does not cover them."""
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class StepWarning:
     """One warning of an answer."""
 

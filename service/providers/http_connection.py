@@ -10,12 +10,12 @@ import socket
 import struct
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Final, cast
 
 import httptools
 
 from service.domain.provider_call import AnswerLost
+from service.domain.value_class import value_class
 
 ANSWER_BYTES_MAX: Final = 1024 * 1024
 """The largest body that is read, both as it travels and with its content encoding undone."""
@@ -44,7 +44,7 @@ _LINGER_ON_FOR_0_SECONDS: Final = struct.pack("ii", 1, 0)
 RawHeaders = list[tuple[bytes, bytes]]
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class RawAnswer:
     """A status and headers that were read in full, and a body as it travelled.
 

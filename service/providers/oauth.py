@@ -11,7 +11,7 @@ wrong client is [unknown]; RFC 6749 has 401 or 400 with `invalid_client`.
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Final
 
 from service.application.connection_ports import GrantRefused
@@ -28,6 +28,7 @@ from service.domain.provider_call import (
 )
 from service.domain.retry_after import retry_after_seconds
 from service.domain.step import ProviderName
+from service.domain.value_class import value_class
 
 TIMEOUT_SECONDS: Final = 20.0
 """For one refresh in all. It always gets this, whatever the caller's deadline."""
@@ -56,7 +57,7 @@ _REFUSALS: Final = frozenset(
 """The errors of RFC 6749, section 5.2; nothing else that a provider says is passed on."""
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class OAuthApplication:
     """This service as one provider knows it."""
 

@@ -1,7 +1,6 @@
 """What the rest of the service knows of a provider: everything else stays in its own folder."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Final, TypeAlias
 
 from service.application.ports import Provider
@@ -9,12 +8,13 @@ from service.domain.capabilities import ConnectionNeed, ProviderCapabilities
 from service.domain.connection import ConnectionKind
 from service.domain.field_table import FieldTable
 from service.domain.step import ProviderName
+from service.domain.value_class import value_class
 
 SETTLE_SECONDS: Final = 120.0
 """Where nothing better is known of a provider."""
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Registration:
     """One provider; settings, metadata, commands and tables follow from it."""
 

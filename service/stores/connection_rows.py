@@ -5,7 +5,6 @@ The customer, the provider and the column are part of what a secret is encrypted
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any, Final
 
 import structlog
@@ -14,6 +13,7 @@ from service.application.connection_ports import ConnectionState, StoredConnecti
 from service.domain.connection import Connection, ConnectionKind, Secret
 from service.domain.errors import Reason, ServiceError
 from service.domain.step import ConnectionKey
+from service.domain.value_class import value_class
 from service.stores.key_ring import KeyRing, Place, SecretUnreadable
 
 _MS_PER_SECOND: Final = 1000
@@ -21,7 +21,7 @@ _MS_PER_SECOND: Final = 1000
 _log = structlog.get_logger()
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class ConnectionSummary:
     """What can be said of a stored connection without decrypting it."""
 

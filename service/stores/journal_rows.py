@@ -4,7 +4,7 @@ All of it is pure, and the same whichever database has the rows.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, Final
 
 import structlog
@@ -21,6 +21,7 @@ from service.application.journal_port import (
 from service.domain.errors import Reason, ServiceError
 from service.domain.operation import UNDO, CallState, Operation, OperationKey, OperationState
 from service.domain.step import ConnectionKey, ProviderName
+from service.domain.value_class import value_class
 from service.stores.key_ring import KeyRing, Place, SecretUnreadable
 from service.stores.operation_document import document_of, facts_in
 
@@ -33,7 +34,7 @@ LEASE_MS: Final = round(LEASE_SECONDS * MS_PER_SECOND)
 _log = structlog.get_logger()
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class OperationRow:
     """One row, its columns in the order in which they are selected."""
 
@@ -123,7 +124,7 @@ class OperationRow:
         )
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class HolderRow:
     """What is selected of an operation that holds a sequence."""
 

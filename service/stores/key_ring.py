@@ -9,13 +9,13 @@ import base64
 import os
 import secrets
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Final
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from service.domain.connection import Secret
+from service.domain.value_class import value_class
 
 KEY_BYTES: Final = 32
 NONCE_BYTES: Final = 12
@@ -25,7 +25,7 @@ class SecretUnreadable(Exception):  # noqa: N818 - a fact about a row, not a fau
     """A stored secret cannot be decrypted; the message names the place and the key's id."""
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Place:
     """Where a secret is stored; one of the service's own has no customer and no provider."""
 
@@ -39,7 +39,7 @@ class Place:
         return f"{self.column} of customer {self.customer_id} at {self.provider}"
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class EncryptionKey:
     """One key of the ring; its cipher does not print."""
 

@@ -7,11 +7,11 @@ that they cost one by one.
 import asyncio
 from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
 from typing import Final, TypeAlias
 
 import psycopg
 
+from service.domain.value_class import value_class
 from service.stores.groups import Groups, Member
 from service.stores.postgres_connection import Parameters, PostgresConnection, Row, fetch
 
@@ -25,7 +25,7 @@ Connecting: TypeAlias = Callable[[], AbstractAsyncContextManager[PostgresConnect
 _Member: TypeAlias = "Member[_Statement]"
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class _Statement:
     """One short statement."""
 

@@ -5,16 +5,16 @@ it is what was read.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
 from service.domain.operation import OperationKey
 from service.domain.step import ConnectionKey, ProviderName
+from service.domain.value_class import value_class
 from service.stores import connection_rows, journal_rows
 from service.stores.key_ring import Place
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class SealedTable:
     """A table with encrypted columns; the queries on it are named after it."""
 
@@ -25,7 +25,7 @@ class SealedTable:
     """Where a column of a row is, by the row's key."""
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class SealedRow:
     """One row: its key, and what in it is encrypted."""
 
@@ -35,7 +35,7 @@ class SealedRow:
     """By the table's `sealed_columns`; nothing, or no bytes, where there is nothing to decrypt."""
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Replacement:
     """A row as it was read, and its columns encrypted anew."""
 

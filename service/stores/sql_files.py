@@ -7,8 +7,9 @@ statement. A migration is named `NNNN_what.sql`, and is never changed once it ha
 import re
 import sqlite3
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from importlib.resources import files
+
+from service.domain.value_class import value_class
 
 _SQL = files("service.stores") / "sql"
 _NAME = re.compile(r"^-- name: (\w+)$", re.MULTILINE)
@@ -16,7 +17,7 @@ _MIGRATION = re.compile(r"(\d{4})_\w+\.sql")
 _NO_TRANSACTION = "-- no transaction\n"
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Migration:
     """One step of the schema."""
 

@@ -1,10 +1,11 @@
 """Asks a server for its health (grpc.health.v1), as an orchestrator's probe does."""
 
-from dataclasses import dataclass
 from pathlib import Path
 
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+from service.domain.value_class import value_class
 
 CHECK_SECONDS_MAX = 3.0
 """From connecting to the answer; an orchestrator's own limit has to leave time for a start."""
@@ -17,7 +18,7 @@ class HealthUnknown(Exception):  # noqa: N818 - the class's name reads as the se
     """The server has not said how it is; the text is for a person."""
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class TlsClient:
     """How to connect to a server that speaks TLS."""
 

@@ -5,11 +5,12 @@ credential, or words of a caller or a vendor.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Final
 
+from service.domain.value_class import value_class
 
-@dataclass(frozen=True, slots=True)
+
+@value_class
 class LogEvent:
     """One kind of line."""
 

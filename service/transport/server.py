@@ -4,7 +4,6 @@ import asyncio
 import signal
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from typing import Any
 
 import grpc
@@ -15,6 +14,7 @@ from opentelemetry.trace import TracerProvider
 
 from engagement.v1 import sequence_step_service_pb2
 from engagement.v1.sequence_step_service_pb2_grpc import add_SequenceStepServiceServicer_to_server
+from service.domain.value_class import value_class
 from service.telemetry.tracing import NO_TRACES
 from service.transport.caller_identity import Identify
 from service.transport.sequence_step_servicer import SequenceStepServicer
@@ -109,7 +109,7 @@ class ListenError(Exception):
     """The server's address cannot be had; the text is for a person."""
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class StopTimes:
     """How long each stage of stopping may take, in seconds."""
 
@@ -123,7 +123,7 @@ class StopTimes:
     """For what the application runs beyond its calls."""
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class StopSignals:
     """Set by the first signal to stop, and by any after it."""
 

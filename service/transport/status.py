@@ -6,7 +6,6 @@ percent-encoded and inside the details, so both it and the whole are cut.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 import grpc
 
@@ -14,6 +13,7 @@ import grpc
 from google.rpc import error_details_pb2, status_pb2
 
 from service.domain.errors import FieldViolation, Reason, ServiceError
+from service.domain.value_class import value_class
 from service.transport.text import cut
 
 ERROR_DOMAIN = "engagement.v1"
@@ -91,7 +91,7 @@ _PERHAPS_WRITTEN = frozenset({Reason.STEP_INCOMPLETE, Reason.OUTCOME_UNKNOWN, Re
 """After these a client library must not repeat the call by itself, whatever its retry policy."""
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class WireStatus:
     """A status in the form in which gRPC sends it."""
 

@@ -9,7 +9,6 @@ line in the log.
 import asyncio
 import uuid
 from collections.abc import Awaitable, Callable, Collection
-from dataclasses import dataclass
 from typing import Any, TypeAlias, cast
 
 import grpc
@@ -19,6 +18,7 @@ from google.protobuf.message import DecodeError, Message
 from opentelemetry.trace import TracerProvider
 
 from service.domain.errors import Reason, ServiceError
+from service.domain.value_class import value_class
 from service.telemetry.metrics import rpcs_started
 from service.telemetry.tracing import begin_rpc, tracer_of
 from service.transport.access_log import CallEntry, current_call
@@ -109,7 +109,7 @@ class StatusBoundary(grpc.aio.ServerInterceptor):
         return grpc.unary_unary_rpc_method_handler(guarded)
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class _Method:
     """A unary method, with the parsing and serializing that gRPC would do outside of any guard."""
 

@@ -16,23 +16,15 @@ Manifest = dict[str, Any]
 FOLDER = ROOT / "deploy" / "kubernetes"
 SECRETS = FOLDER / "secrets.example.yaml"
 
-TO_COME = {"ENGAGEMENT_METRICS_LISTEN"}
-"""Settings that the files set already."""
-
 
 def read(path: Path) -> list[Manifest]:
     """Return the documents of a file."""
     return [*yaml.safe_load_all(path.read_text())]
 
 
-def known(environment: Mapping[str, str]) -> dict[str, str]:
-    """Return the variables without those that the service does not know yet."""
-    return {name: text for name, text in environment.items() if name not in TO_COME}
-
-
 def settings_of(environment: Mapping[str, str]) -> Settings:
     """Return the settings that these variables make."""
-    return Settings.from_environment(known(environment))
+    return Settings.from_environment(environment)
 
 
 @cache

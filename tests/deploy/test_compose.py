@@ -10,7 +10,7 @@ import yaml
 from service.commands.health import ADDRESS
 from service.stores.key_ring import new_entry
 from tests.deploy.image import stages
-from tests.deploy.manifests import known, settings_of
+from tests.deploy.manifests import settings_of
 from tests.deploy.versions import PROJECT_VERSION
 from tests.service.conftest import environment_for
 from tests.service.programs import PROGRAMS, ROOT, run
@@ -51,7 +51,7 @@ def test_the_service_calls_the_sandbox_beside_it(containers: dict[str, Any]) -> 
     service = containers["service"]
     assert service["network_mode"] == "service:sandbox"
     at_the_sandbox = environment_for("http://127.0.0.1:8080", Path())
-    told = known(service["environment"])
+    told = service["environment"]
     assert {name: told[name] for name in at_the_sandbox.keys() - OF_A_TEST} == {
         name: text for name, text in at_the_sandbox.items() if name not in OF_A_TEST
     }

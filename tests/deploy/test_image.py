@@ -16,7 +16,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 from service.stores.key_ring import new_entry
 from tests.callers.authority import Authority, dns
 from tests.deploy.image import Image, chain, copied, extras, made_image, stages, values
-from tests.deploy.manifests import Manifests, known, rendered, settings_of
+from tests.deploy.manifests import Manifests, rendered, settings_of
 from tests.deploy.versions import PROJECT_VERSION
 from tests.service.programs import PROGRAMS, ROOT, run
 from tests.service.service_process import ServiceProcess
@@ -103,7 +103,7 @@ class Pod:
             "ENGAGEMENT_DRAIN_DELAY_SECONDS": "0",
         }
         given = self.manifests.environment(self.container["envFrom"]) | ours
-        self.environment = {name: self.here(text) for name, text in known(given).items()}
+        self.environment = {name: self.here(text) for name, text in given.items()}
 
     def here(self, text: str) -> str:
         """Return a path, or an option with one, as it is in this pod."""

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from service.__main__ import _parser, main
+from service.__main__ import command_parser, main
 from tests.callers.authority import Authority
 from tests.callers.stage import NAMED, Files, serving
 from tests.deploy.manifests import rendered
@@ -66,7 +66,7 @@ def test_its_own_kustomization_is_of_the_base() -> None:
 
 @pytest.mark.parametrize("command", sorted(set(re.findall(COMMAND, PAGE))))
 def test_its_commands_are_the_services(command: str) -> None:
-    assert _parser().parse_args(shlex.split(command)).command == command.split(maxsplit=1)[0]
+    assert command_parser().parse_args(shlex.split(command)).command == command.split(maxsplit=1)[0]
 
 
 async def test_the_certificates_are_what_server_and_probe_need(

@@ -2,7 +2,6 @@
 
 import datetime as dt
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Final
 
 from service.application.ports import Reader
@@ -14,6 +13,7 @@ from service.domain.plan import Call, Plan, Target, Write
 from service.domain.provider_call import ProviderAnswer
 from service.domain.step import Ids, ProviderName, StepRequest, TemplateContent
 from service.domain.survey import SequenceKind, Survey
+from service.domain.value_class import value_class
 from service.domain.warnings import ProblemType, StepWarning
 from service.providers import vendor_text
 from service.providers.apollo import mapping, requests
@@ -32,7 +32,7 @@ _NEEDS_APPROVAL = StepWarning(
 )
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Apollo:
     """Implements `Provider` for Apollo API v1."""
 

@@ -1,7 +1,6 @@
 """Outreach as the application sees it: reads, and the mapping behind the `Provider` port."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Final, cast
 
 from service.application.ports import Reader
@@ -26,6 +25,7 @@ from service.domain.plan import Call, Plan, Target, Write
 from service.domain.provider_call import ProviderAnswer
 from service.domain.step import Ids, ProviderName, StepRequest
 from service.domain.survey import SequenceKind, Survey
+from service.domain.value_class import value_class
 from service.domain.warnings import ProblemType, StepWarning
 from service.providers import vendor_text
 from service.providers.outreach import mapping, requests
@@ -41,7 +41,7 @@ STEPS_MAX = 50 * PAGES_MAX
 _KINDS = {"interval": SequenceKind.INTERVAL, "date": SequenceKind.DATE}
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Outreach:
     """Implements `Provider` for Outreach API v2."""
 

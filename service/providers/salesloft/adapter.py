@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Final
 
 from service.application.ports import Reader
@@ -27,6 +26,7 @@ from service.domain.plan import Call, Plan, Write
 from service.domain.provider_call import ProviderAnswer
 from service.domain.step import Ids, ProviderName, StepRequest, TemplateContent
 from service.domain.survey import SequenceKind, Survey
+from service.domain.value_class import value_class
 from service.domain.warnings import StepWarning
 from service.providers import vendor_text
 from service.providers.numeric_id import read_id
@@ -45,7 +45,7 @@ _STEP_TYPES: Final = frozenset({"email", "phone", "other", "integration"})
 _WORD: Final = re.compile(r"[a-z_]+")
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Salesloft:
     """Implements `Provider` for Salesloft API v2."""
 

@@ -1,7 +1,8 @@
 """A wait as Salesloft has it: a day of the cadence, and for an automatic e-mail minutes into it."""
 
-from dataclasses import dataclass
 from typing import Final
+
+from service.domain.value_class import value_class
 
 DAY_SECONDS: Final = 86_400
 MINUTE_SECONDS: Final = 60
@@ -10,7 +11,7 @@ DELAY_MINUTES_MAX: Final = 720
 """The longest `delay_time` of an automatic e-mail [code]; every other step has none."""
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Wait:
     """The moment of a step in its cadence."""
 
