@@ -3,7 +3,6 @@
 Every HTTP request of an operation goes through here, so a rule about sending is stated once.
 """
 
-import json
 import random
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
@@ -14,6 +13,7 @@ from urllib.parse import quote, urlencode
 from service.application import provider_failure
 from service.application.budget import Budget
 from service.application.call_record import CallRecord
+from service.application.json_text import json_bytes, parse_json_object
 from service.application.ports import Clock, Connections, Http, Provider
 from service.application.rate_limits import RateLimits, Wait
 from service.application.retry import (
@@ -25,7 +25,7 @@ from service.application.retry import (
 )
 from service.domain.connection import Connection
 from service.domain.errors import ServiceError
-from service.domain.json_value import JsonObject, parse_json_object
+from service.domain.json_value import JsonObject
 from service.domain.plan import Call
 from service.domain.provider_call import (
     AnswerLost,
@@ -51,8 +51,6 @@ RATE_LIMIT_SECONDS_DEFAULT = 60.0
 
 ANSWERED_WITH_BODY = frozenset({"GET", "PUT"})
 """Of the methods that may be repeated; a DELETE needs no body to be understood."""
-
-_JSON = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 
 NOT_FOUND = 404
 SERVICE_UNAVAILABLE = 503
@@ -158,7 +156,7 @@ class ProviderSession:
         `despite_limit`: also while the provider limits requests; it may limit others than this.
         """
         self._record.provider_writes += 1
-        content = None if call.body is None else _JSON.encode(call.body).encode()
+        content = None if call.body is None else json_bytes(call.body)
         write = call.write
         request = _Request(write.method, call.path, content, write.repeatable)
         return await self._exchange(request, intent, despite_limit=despite_limit)

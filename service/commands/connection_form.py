@@ -16,8 +16,9 @@ import sys
 from collections.abc import Collection, Mapping
 from typing import Final
 
+from service.application.json_text import parse_json_object
 from service.domain.connection import Connection, ConnectionKind, Secret
-from service.domain.json_value import JsonObject, JsonValue, parse_json_object
+from service.domain.json_value import JsonObject, JsonValue
 from service.domain.step import ConnectionKey
 
 INPUT_BYTES_MAX: Final = 64 * 1024

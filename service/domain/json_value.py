@@ -1,44 +1,12 @@
 """The types of JSON, and how a value that came from outside is read without trust."""
 
-import json
-from codecs import BOM_UTF8
 from collections.abc import Mapping, Sequence
-from typing import Any, Final, TypeAlias
+from typing import TypeAlias
 
 JsonValue: TypeAlias = (
     "Mapping[str, JsonValue] | Sequence[JsonValue] | str | int | float | bool | None"
 )
 JsonObject: TypeAlias = Mapping[str, JsonValue]
-
-JSON_DEPTH_MAX: Final = 64
-"""Objects and lists inside one another, the whole included; no vendor's answer comes near it."""
-
-
-def parse_json_object(raw: bytes) -> JsonObject | None:
-    """Read a JSON object in UTF-8, of limited depth; None for anything else."""
-    try:
-        # Decoded here, since `json` would also guess other encodings.
-        value = json.loads(raw.removeprefix(BOM_UTF8).decode())
-    except (ValueError, RecursionError):
-        return None
-    if not isinstance(value, dict):
-        return None
-    may_be_deep = raw.count(b"{") + raw.count(b"[") > JSON_DEPTH_MAX
-    return None if may_be_deep and _is_too_deep(value) else value
-
-
-def _is_too_deep(value: JsonObject) -> bool:
-    level: list[Any] = [value]
-    for _ in range(JSON_DEPTH_MAX):
-        level = [
-            inner
-            for outer in level
-            for inner in (outer.values() if isinstance(outer, dict) else outer)
-            if isinstance(inner, dict | list)
-        ]
-        if not level:
-            return False
-    return True
 
 
 def member(value: JsonValue, *path: str | int) -> JsonValue:

@@ -8,17 +8,17 @@ and answer `access_token`, `token_type`, `expires_in`, `refresh_token`, `scope` 
 wrong client is [unknown]; RFC 6749 has 401 or 400 with `invalid_client`.
 """
 
-import json
 import re
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Final
 
 from service.application.connection_ports import GrantRefused
+from service.application.json_text import json_bytes, parse_json_object
 from service.application.ports import Clock, Http
 from service.domain.connection import Connection, Secret
 from service.domain.errors import Reason, ServiceError
-from service.domain.json_value import JsonObject, JsonValue, member, parse_json_object
+from service.domain.json_value import JsonObject, JsonValue, member
 from service.domain.provider_call import (
     AnswerLost,
     CallKind,
@@ -105,7 +105,7 @@ class OAuthTokenEndpoint:
             "refresh_token": connection.refresh_token.reveal(),
         }
         headers = {"content-type": "application/json", "accept": "application/json"}
-        body = json.dumps(fields).encode()
+        body = json_bytes(fields)
         provider = connection.key.provider
         request = ProviderRequest(
             provider, CallKind.REFRESH, "POST", application.token_url, headers, body

@@ -8,15 +8,14 @@ key of theirs that begins with "$" gets one more: no content can be taken for a 
 
 import json
 from collections.abc import Callable, Mapping
-from functools import partial
 from typing import Any, Final, TypeAlias
 
+from service.application.json_text import json_bytes
 from service.domain.operation import CallState, Operation, OperationCall
 from service.domain.plan import Reference, Target, Write
 from service.domain.warnings import ProblemType, StepWarning
 
 _MARK: Final = "$"
-_ENCODER: Final = partial(json.JSONEncoder, separators=(",", ":"), check_circular=False)
 
 _NEW: Final[Mapping[str, object]] = {
     "calls": [],
@@ -37,7 +36,7 @@ _Body: TypeAlias = Mapping[str, object]
 
 
 def document_of(operation: Operation) -> str:
-    """Return all that `facts_in` reads again, as ASCII: what callers wrote may be half a pair."""
+    """Return all that `facts_in` reads again."""
     references = []
 
     def marked(value: object) -> object:
@@ -47,12 +46,12 @@ def document_of(operation: Operation) -> str:
         references.append(value)
         return {_MARK: value.name}
 
-    document = _ENCODER(default=marked).encode(_facts(operation, lambda body: body))
+    document = json_bytes(_facts(operation, lambda body: body), marked).decode()
     if document.count(f'"{_MARK}') == len(references):
         return document
     # Another text begins with the mark too, perhaps a key. To look at all keys each time would cost
     # as much as all else here.
-    return _ENCODER().encode(_facts(operation, _marked))
+    return json_bytes(_facts(operation, _marked)).decode()
 
 
 def facts_in(document: str) -> dict[str, Any]:

@@ -9,7 +9,6 @@ form, those under the provider client not at all. What a library fills into its 
 anybody's data, so only numbers are left of it; of one that is not known here, no message at all.
 """
 
-import json
 import logging
 import re
 import sys
@@ -20,6 +19,7 @@ from typing import Final, TextIO
 import structlog
 from structlog.typing import EventDict
 
+from service.application.json_text import json_bytes
 from service.domain.exception_report import named, report
 from service.domain.shown_text import CHARACTERS_MAX, one_line
 from service.telemetry.tracing import current_ids
@@ -47,8 +47,6 @@ _FILLED_IN: Final = re.compile(r"[^\w .,!?-].*", re.DOTALL)
 """From where a message that is complete already may hold data: a bracket, a quote, a colon."""
 
 _PLACEHOLDER: Final = re.compile(r"%(?:\(\w+\))?[-#0 +]*[\d*]*(?:\.[\d*]+)?([a-zA-Z%])")
-
-_encode = json.JSONEncoder(separators=(",", ":")).encode
 
 
 def configure_logging(level: str, stream: TextIO = sys.stderr) -> None:
@@ -134,7 +132,7 @@ def _told(error: object) -> str:
 
 
 def _to_json_bytes(_logger: object, _method: str, event: EventDict) -> bytes:
-    return _encode(event).encode()
+    return json_bytes(event)
 
 
 class _ToStructlog(logging.Handler):

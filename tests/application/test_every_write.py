@@ -11,7 +11,7 @@ from dataclasses import replace
 
 import pytest
 
-from service.domain.json_value import parse_json_object
+from service.application.json_text import parse_json_object
 from service.domain.provider_call import ProviderAnswer, ProviderRequest
 from tests.application import plans
 from tests.application.faults import Effect, Fault, When, all_faults

@@ -8,8 +8,9 @@ from collections.abc import AsyncIterator, Mapping
 
 import pytest
 
+from service.application.json_text import JSON_DEPTH_MAX, json_bytes, parse_json_object
 from service.domain.errors import Reason, ServiceError
-from service.domain.json_value import JSON_DEPTH_MAX, JsonObject, JsonValue, parse_json_object
+from service.domain.json_value import JsonObject, JsonValue
 from service.domain.plan import Call, Plan, Write, bind
 from service.domain.provider_call import AnswerLost
 from service.domain.step import SequenceStep, StepRequest, StepType, TemplateContent
@@ -85,6 +86,17 @@ class TestJson:
     @pytest.mark.parametrize("raw", [b'{"a": "\xff"}', b'{"a": "\xed\xa0\x80"}'])
     def test_what_is_no_utf_8_is_no_json(self, raw: bytes) -> None:
         assert parse_json_object(raw) is None
+
+    def test_a_text_that_was_cut_within_a_character_is_read_and_written(self) -> None:
+        """As vendors do that count in UTF-16, in the middle of an emoji."""
+        raw = rb'{"a":"x\ud83d"}'
+        value = parse_json_object(raw)
+        assert value == {"a": "x\ud83d"}
+        assert json_bytes(value) == raw
+
+    def test_a_number_beyond_64_bits_loses_digits_and_no_answer(self) -> None:
+        """No id is one: they have 18 digits at most."""
+        assert parse_json_object(b'{"a": %d, "b": 1}' % 10**30) == {"a": 1e30, "b": 1}
 
 
 class TestPositions:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Final, cast
 
+from service.application.json_text import parse_json_object
 from service.application.ports import Reader
 from service.domain.connection import Connection
 from service.domain.errors import (
@@ -12,14 +13,7 @@ from service.domain.errors import (
     template_not_found,
     unreadable,
 )
-from service.domain.json_value import (
-    JsonObject,
-    JsonValue,
-    items,
-    member,
-    parse_json_object,
-    text,
-)
+from service.domain.json_value import JsonObject, JsonValue, items, member, text
 from service.domain.outcome import Candidate, Fit, Refusal, Result
 from service.domain.plan import Call, Plan, Target, Write
 from service.domain.provider_call import ProviderAnswer

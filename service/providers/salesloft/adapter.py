@@ -4,6 +4,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Final
 
+from service.application.json_text import parse_json_object
 from service.application.ports import Reader
 from service.domain.connection import Connection
 from service.domain.errors import (
@@ -13,14 +14,7 @@ from service.domain.errors import (
     template_not_found,
     unreadable,
 )
-from service.domain.json_value import (
-    JsonObject,
-    JsonValue,
-    items,
-    member,
-    parse_json_object,
-    text,
-)
+from service.domain.json_value import JsonObject, JsonValue, items, member, text
 from service.domain.outcome import Candidate, Fit, Refusal, Result
 from service.domain.plan import Call, Plan, Write
 from service.domain.provider_call import ProviderAnswer

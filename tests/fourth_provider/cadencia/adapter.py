@@ -4,10 +4,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
+from service.application.json_text import parse_json_object
 from service.application.ports import Reader
 from service.domain.connection import Connection, ConnectionKind
 from service.domain.errors import sequence_not_found, unreadable
-from service.domain.json_value import JsonObject, JsonValue, member, parse_json_object, text
+from service.domain.json_value import JsonObject, JsonValue, member, text
 from service.domain.outcome import Candidate, Fit, Refusal, Result
 from service.domain.plan import Call, Plan, Target, Write
 from service.domain.provider_call import ProviderAnswer
