@@ -64,6 +64,22 @@ def provider_table() -> str:
     return "\n".join(rows)
 
 
+def need_table() -> str:
+    """Return what a connection to each provider needs, and what no step can have there."""
+    rows = ["| provider | needed | for |", "| --- | --- | --- |"]
+    for name, provider in PROVIDERS.items():
+        fields_of_need: dict[str, list[str]] = {}
+        for each in provider.needs:
+            fields_of_need.setdefault(each.need, []).append(each.field)
+        for need, fields in fields_of_need.items():
+            named = ", ".join(f"`{field.removeprefix('step.')}`" for field in fields if field)
+            rows.append(f"| {name.capitalize()} | {need} | {named or 'every step'} |")
+    rows += ["", "| provider | whatever the step |", "| --- | --- |"]
+    for name, provider in PROVIDERS.items():
+        rows += [f"| {name.capitalize()} | {limit} |" for limit in provider.limits]
+    return "\n".join(rows)
+
+
 def notes() -> str:
     """Return the sentence of each rule, for each provider."""
     sections = []
@@ -115,6 +131,7 @@ def log_lines() -> str:
 
 DOCUMENTS: Mapping[str, tuple[Path, Callable[[], str]]] = {
     "providers": (ROOT / "README.md", provider_table),
+    "needs": (ROOT / "docs/providers.md", need_table),
     "rules": (ROOT / "docs/fields.md", notes),
     "warnings": (ROOT / "docs/warnings.md", warning_table),
     "commands": (ROOT / "docs/command-line.md", command_line),
