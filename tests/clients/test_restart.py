@@ -16,8 +16,8 @@ REQUESTS = 200
 SEQUENCES = 20
 AT_ONCE = "10"
 STEPS_BEFORE_SIGTERM = 50
-STEPS_BEFORE_SIGKILL = 120
-"""Of the slower caller, which has most of its requests before it then."""
+STEPS_BEFORE_SIGKILL = 110
+"""Of the slower caller."""
 
 VENDOR_SECONDS = 0.05
 PROVIDERS = {"Python": "outreach", "TypeScript": "apollo"}
@@ -50,6 +50,7 @@ async def test_neither_caller_loses_or_doubles_a_step(
             assert await first.process.ended() == 0
         async with stage.replica(settings) as second:
             await _have_steps(accounts.values(), STEPS_BEFORE_SIGKILL)
+            assert not any(each.done() for each in calls.values())
             await second.kill()
         async with stage.replica(settings):
             await asyncio.gather(*calls.values())
