@@ -35,6 +35,7 @@ from service.stores.postgres_driver import require_driver
 from service.stores.sealed_rows import SealedRows
 from service.stores.sealed_rows_sqlite import SqliteSealedRows
 from service.stores.sqlite_database import ServingLock, SqliteDatabase
+from service.telemetry.metrics import begin_counters
 from service.telemetry.trace_export import exported_traces
 from service.telemetry.tracing import NO_TRACES
 from service.transport.caller_identity import local_caller, proven_caller
@@ -134,6 +135,7 @@ async def running_service(
         await stack.enter_async_context(_running(*loops))
         metrics_port = None
         if settings.metrics_listen is not None:
+            begin_counters(settings.providers)
             metrics = metrics_served(settings.metrics_listen, stores.journal.unsettled)
             metrics_port = stack.enter_context(metrics)
         port = await server.start(settings.listen, None if tls is None else tls.credentials())

@@ -11,7 +11,7 @@ ROOT = Path(__file__).parents[1]
 
 MAY_IMPORT = {
     "domain": {"domain"},
-    "telemetry": {"telemetry"},
+    "telemetry": {"telemetry", "domain"},
     "application": {"application", "domain", "telemetry"},
     "providers": {"providers", "application", "domain", "telemetry"},
     "stores": {"stores", "application", "domain"},

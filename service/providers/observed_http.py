@@ -15,7 +15,7 @@ from service.telemetry.tracing import tracer_of
 TOO_MANY_REQUESTS: Final = 429
 CLIENT_ERROR: Final = 400
 
-_CLASSES: Final = {1: "1xx", 2: "2xx", 3: "3xx", 4: "4xx", 5: "5xx"}
+_CLASSES: Final = {2: "2xx", 3: "3xx", 4: "4xx", 5: "5xx"}
 _ID_IN_PATH: Final = re.compile(r"(?<=/)(?:\d+|[0-9a-f]{24})(?=/|$)")
 
 

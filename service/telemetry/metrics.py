@@ -5,6 +5,7 @@ missing: Python's gRPC does not tell how large a compressed message is. No label
 or a vendor said, so the number of series is bounded.
 """
 
+from collections.abc import Iterable
 from functools import cache
 from importlib.metadata import version
 from typing import Final
@@ -17,6 +18,10 @@ from prometheus_client import (
     ProcessCollector,
     disable_created_metrics,
 )
+
+from service.domain.errors import Reason
+from service.domain.operation import OperationState
+from service.domain.warnings import ProblemType
 
 REGISTRY: Final = CollectorRegistry()
 """Of this process; `/metrics` shows it."""
@@ -31,6 +36,11 @@ _RPC_SECONDS: Final = (
     *(0.25, 0.3, 0.4, 0.5, 0.65, 0.8, 1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0),
 )
 _PROVIDER_SECONDS: Final = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 20.0, 30.0)
+
+CALL_OUTCOMES: Final = ("2xx", "3xx", "4xx", "429", "5xx", "other", "not_sent", "lost")
+FINDINGS: Final = ("found", "absent", "ambiguous", "nothing_yet", "removed")
+REFRESH_OUTCOMES: Final = ("refreshed", "expired", "failed")
+END_STATES: Final = tuple(state for state in OperationState if state is not OperationState.RUNNING)
 
 _BUILD: Final = Gauge(
     "engagement_build_info", "Always 1; its label has the version.", ["version"], registry=REGISTRY
@@ -68,7 +78,8 @@ WARNINGS: Final = Counter(
 PROVIDER_CALL_SECONDS: Final = Histogram(
     "engagement_provider_call_duration_seconds",
     "Seconds of HTTP requests to providers. kind: read, write or refresh (of a token). outcome: "
-    "2xx, 3xx, 4xx, 429 or 5xx; not_sent: nothing reached the provider; lost: perhaps it acted.",
+    "2xx, 3xx, 4xx (without 429), 429, 5xx, other (higher); not_sent: nothing reached the "
+    "provider; lost: perhaps it acted.",
     ["provider", "kind", "outcome"],
     buckets=_PROVIDER_SECONDS,
     registry=REGISTRY,
@@ -106,3 +117,29 @@ rpcs_started = cache(RPCS_STARTED.labels)
 rpc_seconds = cache(RPC_SECONDS.labels)
 provider_call_seconds = cache(PROVIDER_CALL_SECONDS.labels)
 operations_ended = cache(OPERATIONS_ENDED.labels)
+
+
+def begin_counters(providers: Iterable[str]) -> None:
+    """Show the counters of these providers at 0, before anything happens.
+
+    The increase of a counter that is first seen at 1 is 0: the first event would be missed, and of
+    some of these the first one matters. Histograms have too many series for it.
+    """
+    for provider in providers:
+        _begin_errors(provider)
+        REPLAYS.labels(provider)
+        DUPLICATES_SUSPECTED.labels(provider)
+        for problem_type in ProblemType:
+            WARNINGS.labels(provider, problem_type.name)
+        for state in END_STATES:
+            operations_ended(provider, state)
+        for finding in FINDINGS:
+            RECONCILIATIONS.labels(provider, finding)
+        for outcome in REFRESH_OUTCOMES:
+            TOKEN_REFRESHES.labels(provider, outcome)
+    _begin_errors(provider="")
+
+
+def _begin_errors(provider: str) -> None:
+    for reason in Reason:
+        ERRORS.labels(provider, reason.value)

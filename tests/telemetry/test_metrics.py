@@ -12,6 +12,8 @@ import pytest
 
 from service.application.journal_port import UnsettledCount
 from service.domain.errors import Reason, ServiceError
+from service.domain.warnings import ProblemType
+from service.providers.registry import PROVIDERS
 from service.telemetry import metrics
 from service.transport.metrics_server import metrics_served
 from tests.service.conftest import environment_for
@@ -87,6 +89,40 @@ async def test_a_series_of_requests_is_counted(tmp_path: Path) -> None:
         sample("engagement_reconciliations_total", **OUTREACH, finding="found"): 1,
         sample("engagement_token_refreshes_total", **OUTREACH, outcome="refreshed"): 1,
     }
+
+
+async def test_counters_are_there_before_their_first_event(tmp_path: Path) -> None:
+    """Else nobody sees the first: the increase of a counter that begins at 1 is 0."""
+    async with stage(tmp_path) as running:
+        samples = await running.scrape()
+    expected = {
+        *(
+            sample("engagement_errors_total", provider=provider, reason=reason)
+            for provider in ("", *PROVIDERS)
+            for reason in Reason
+        ),
+        *(
+            sample(f"engagement_{name}_total", provider=provider, **{label: value})
+            for provider in PROVIDERS
+            for name, label, values in (
+                ("warnings", "problem_type", ProblemType.__members__),
+                ("operations_ended", "state", ("succeeded", "no_effect", "incomplete", "in_doubt")),
+                ("reconciliations", "finding", metrics.FINDINGS),
+                ("token_refreshes", "outcome", ("refreshed", "expired", "failed")),
+            )
+            for value in values
+        ),
+        *(
+            sample(f"engagement_{name}_total", provider=provider)
+            for provider in PROVIDERS
+            for name in ("replays", "duplicates_suspected")
+        ),
+    }
+    counters = {
+        each for each in samples if each[0].startswith("engagement_") and each[0].endswith("_total")
+    }
+    assert counters == expected
+    assert {samples[each] for each in expected} == {0}
 
 
 async def test_what_is_not_settled_is_in_the_journal_s_gauges(tmp_path: Path) -> None:
