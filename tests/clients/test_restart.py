@@ -5,6 +5,7 @@ import itertools
 import signal
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 from tests.clients.caller import Caller, Calls, request
 from tests.replicas.stage import Stage, connect
@@ -19,7 +20,9 @@ STEPS_BEFORE_SIGTERM = 50
 STEPS_BEFORE_SIGKILL = 110
 """Of the slower caller."""
 
-VENDOR_SECONDS = 0.05
+VENDOR_SECONDS = 0.1
+"""How long a vendor takes before it applies a write, and again before it answers."""
+
 PROVIDERS = {"Python": "outreach", "TypeScript": "apollo"}
 
 
@@ -50,6 +53,7 @@ async def test_neither_caller_loses_or_doubles_a_step(
             assert await first.process.ended() == 0
         async with stage.replica(settings) as second:
             await _have_steps(accounts.values(), STEPS_BEFORE_SIGKILL)
+            await _have_writes_under_way(accounts.values())
             assert not any(each.done() for each in calls.values())
             await second.kill()
         async with stage.replica(settings):
@@ -64,7 +68,8 @@ async def test_neither_caller_loses_or_doubles_a_step(
 
 async def _slow_account(stage: Stage, vendor: str) -> VendorAccount:
     account = await stage.account(vendor, SEQUENCES)
-    await account.fault(kind="none", before_seconds=VENDOR_SECONDS, times=None)
+    slow = {"before_seconds": VENDOR_SECONDS, "after_seconds": VENDOR_SECONDS}
+    await account.fault(kind="none", method="POST", times=None, **slow)
     return account
 
 
@@ -80,6 +85,19 @@ async def _have_steps(accounts: Iterable[VendorAccount], count: int) -> None:
         return min([len(await account.steps()) for account in accounts]) >= count
 
     await eventually(they_do)
+
+
+async def _have_writes_under_way(accounts: Iterable[VendorAccount]) -> None:
+    """Wait until whoever repeated one of each caller's under another id would double its step."""
+
+    async def they_do() -> bool:
+        return all([_under_way(await account.writes()) for account in accounts])
+
+    await eventually(they_do)
+
+
+def _under_way(writes: list[dict[str, Any]]) -> bool:
+    return any(write["answered_at"] is None for write in writes)
 
 
 async def _step_ids_by_note(account: VendorAccount) -> dict[str, str]:
