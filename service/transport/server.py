@@ -2,9 +2,9 @@
 
 import asyncio
 import signal
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from typing import Any
+from typing import Any, cast
 
 import grpc
 import structlog
@@ -155,6 +155,24 @@ class _Health(health.aio.HealthServicer):
             await asyncio.wait(self._watches, timeout=seconds)
 
 
+class _Registrar:
+    """Stands for the server where protoc's functions register handlers, which it guards."""
+
+    def __init__(self, server: grpc.aio.Server, boundary: StatusBoundary) -> None:
+        self._server = server
+        self._boundary = boundary
+
+    def add_generic_rpc_handlers(self, handlers: object) -> None:
+        """Do nothing: the same handlers come by their methods too."""
+
+    def add_registered_method_handlers(
+        self, service: str, handlers: "Mapping[str, grpc.RpcMethodHandler[Any, Any]]"
+    ) -> None:
+        """Register the handlers of a service."""
+        guarded = self._boundary.guarded(service, handlers)
+        self._server.add_registered_method_handlers(service, guarded)
+
+
 class GrpcServer:
     """The server of `SequenceStepService`; to be made inside the running loop."""
 
@@ -176,14 +194,14 @@ class GrpcServer:
             identify, open_services=(health.SERVICE_NAME,), tracer_provider=tracer_provider
         )
         self._server = grpc.aio.server(
-            interceptors=(self._boundary,),
             options=OPTIONS,
             maximum_concurrent_rpcs=requests_in_flight_max + OTHER_CALLS_MAX,
         )
         self._health = _Health()
+        registrar = _Registrar(self._server, self._boundary)
         # The functions that protoc makes have no types.
-        add_SequenceStepServiceServicer_to_server(servicer, self._server)  # type: ignore[no-untyped-call]
-        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
+        add_SequenceStepServiceServicer_to_server(servicer, registrar)  # type: ignore[no-untyped-call]
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, cast("grpc.Server", registrar))
         if reflects:
             names = (SERVICE_NAME, health.SERVICE_NAME, reflection.SERVICE_NAME)
             reflection.enable_server_reflection(names, self._server)

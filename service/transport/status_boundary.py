@@ -8,7 +8,7 @@ line in the log.
 
 import asyncio
 import uuid
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from typing import Any, TypeAlias, cast
 
 import grpc
@@ -37,7 +37,7 @@ INTERNAL_MESSAGE = (
 _Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
 
 
-class StatusBoundary(grpc.aio.ServerInterceptor):
+class StatusBoundary:
     """Answers every way in which a unary handler can fail with one clean status."""
 
     def __init__(
@@ -47,23 +47,20 @@ class StatusBoundary(grpc.aio.ServerInterceptor):
         self._identify = identify
         self._tracer = tracer_of(tracer_provider)
         self._open_services = open_services
-        self._guarded: dict[str, _Handler] = {}
         self._running: set[asyncio.Task[Any]] = set()
 
-    async def intercept_service(
-        self,
-        continuation: "Callable[[grpc.HandlerCallDetails], Awaitable[_Handler | None]]",
-        handler_call_details: grpc.HandlerCallDetails,
-    ) -> "_Handler | None":
-        """Return the method's handler, wrapped if it is unary, unwrapped if it is a stream."""
-        handler = await continuation(handler_call_details)
-        if handler is None or handler.unary_unary is None:
-            return handler
-        name = handler_call_details.method
-        guarded = self._guarded.get(name)
-        if guarded is None:
-            guarded = self._guarded[name] = self._guard(self._method(name, handler))
-        return guarded
+    def guarded(self, service: str, handlers: Mapping[str, _Handler]) -> dict[str, _Handler]:
+        """Return a service's handlers by method: unary ones wrapped, streams as they are.
+
+        They are wrapped once, before they are registered: an interceptor would find and wrap them
+        again for each call.
+        """
+        return {
+            name: handler
+            if handler.unary_unary is None
+            else self._guard(self._method(service, name, handler))
+            for name, handler in handlers.items()
+        }
 
     async def wait_for_running(self, seconds: float) -> None:
         """Wait until no call is being handled, so long at most.
@@ -73,9 +70,8 @@ class StatusBoundary(grpc.aio.ServerInterceptor):
         if self._running:
             await asyncio.wait(self._running, timeout=seconds)
 
-    def _method(self, path: str, handler: _Handler) -> "_Method":
+    def _method(self, service: str, name: str, handler: _Handler) -> "_Method":
         assert handler.request_deserializer is not None
-        service, _, name = path.removeprefix("/").partition("/")
         found = descriptor_pool.Default().FindMethodByName(f"{service}.{name}")
         return _Method(
             name=f"{service}/{name}",

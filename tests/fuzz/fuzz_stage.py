@@ -48,7 +48,9 @@ from tests.fuzz.fuzz_input import CUSTOMER, FuzzInput, Kind, Metadata
 from tests.fuzz.hostile_http import CANARY, HostileHttp
 from tests.fuzz.messages import good_messages
 
-METHOD: Final = "/engagement.v1.SequenceStepService/CreateSequenceStep"
+SERVICE: Final = "engagement.v1.SequenceStepService"
+METHOD: Final = "CreateSequenceStep"
+PATH: Final = f"/{SERVICE}/{METHOD}"
 VIRTUAL_SECONDS_MAX: Final = 900.0
 """From the call to the end of what it started; the longest budgets add up to less."""
 
@@ -146,8 +148,7 @@ class FuzzStage:
     _connections: _Connections = field(default_factory=_Connections)
     _tasks: OperationTasks = field(default_factory=OperationTasks)
     _refreshing: CustomerConnections = field(init=False)
-    _servicer: SequenceStepServicer = field(init=False)
-    _boundary: StatusBoundary = field(init=False)
+    _handler: Any = field(init=False)
 
     def __post_init__(self) -> None:
         clock = VirtualClock()
@@ -160,10 +161,16 @@ class FuzzStage:
         claims = Claims(journal, recovery, owned, clock, FINGERPRINTS)
         admission = Admission(100, 100, 100)
         use_case = CreateSequenceStep(PROVIDERS, admission, self._tasks, claims, surroundings)
-        self._servicer = SequenceStepServicer(
+        servicer = SequenceStepServicer(
             use_case, capabilities_of(REGISTRY), requires_request_id=False
         )
-        self._boundary = StatusBoundary(local_caller, open_services=(), tracer_provider=NO_TRACES)
+        handler = grpc.unary_unary_rpc_method_handler(
+            servicer.CreateSequenceStep,
+            service_pb2.CreateSequenceStepRequest.FromString,
+            service_pb2.CreateSequenceStepResponse.SerializeToString,
+        )
+        boundary = StatusBoundary(local_caller, open_services=(), tracer_provider=NO_TRACES)
+        self._handler = boundary.guarded(SERVICE, {METHOD: handler})[METHOD]
 
     def run(self, given: FuzzInput) -> Outcome:
         """Carry an input out to the end of all that it starts, and check what must hold."""
@@ -227,21 +234,8 @@ class FuzzStage:
         return Outcome(code, reason, self.http.requests, self.http.writes)
 
     async def _call(self, raw: bytes, context: _Context) -> bytes:
-        async def found(_: object) -> Any:
-            return grpc.unary_unary_rpc_method_handler(
-                self._servicer.CreateSequenceStep,
-                service_pb2.CreateSequenceStepRequest.FromString,
-                service_pb2.CreateSequenceStepResponse.SerializeToString,
-            )
-
-        handler: Any = await self._boundary.intercept_service(found, _Details())
-        answer: bytes = await handler.unary_unary(raw, context)
+        answer: bytes = await self._handler.unary_unary(raw, context)
         return answer
-
-
-class _Details:
-    method = METHOD
-    invocation_metadata: Metadata = ()
 
 
 def _told(bug: object) -> str:

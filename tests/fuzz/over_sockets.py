@@ -18,7 +18,7 @@ from service.providers.provider_http import ProviderHttp
 from service.transport.caller_identity import local_caller
 from service.transport.server import GrpcServer, StopTimes
 from tests.fuzz.fuzz_input import CUSTOMER, FuzzInput, Kind
-from tests.fuzz.fuzz_stage import METHOD, Outcome, check_status
+from tests.fuzz.fuzz_stage import PATH, Outcome, check_status
 from tests.transport.stand_in import REQUEST_ID, StandIn, nothing_to_finish, servicer_for
 
 SECONDS_MAX: Final = 5.0
@@ -58,7 +58,7 @@ class OverSockets:
         port = await self._server.start("127.0.0.1:0")
         self._channel = grpc.aio.insecure_channel(f"127.0.0.1:{port}")
         self._method: grpc.aio.UnaryUnaryMultiCallable[bytes, bytes] = self._channel.unary_unary(
-            METHOD
+            PATH
         )
         self._http = ProviderHttp()
         self._vendor = await asyncio.start_server(self._serve, "127.0.0.1", 0)
