@@ -18,6 +18,12 @@ SOURCE = ROOT / "examples" / "typescript"
 TARGET = ROOT / "var" / "typescript"
 """As deep below the root as the source, from where it reads the contract."""
 
+TRUST = "--use-system-ca"
+"""As pip does: Node alone knows only the authorities that it brings."""
+
+BUILD_SECONDS_MAX = 180
+"""npm itself would ask a registry that does not answer for many minutes."""
+
 BUILDS = (
     ("ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel", "error"),
     ("run", "googleapis", "--silent"),
@@ -36,9 +42,10 @@ def command() -> tuple[str, ...]:
             done = subprocess.run(  # noqa: S603 - our own commands
                 (*NPM, *build),
                 cwd=TARGET,
-                env={**os.environ, "PATH": path},
+                env={**os.environ, "PATH": path, "NODE_OPTIONS": TRUST},
                 capture_output=True,
                 text=True,
+                timeout=BUILD_SECONDS_MAX,
                 check=False,
             )
             assert done.returncode == 0, done.stdout + done.stderr
