@@ -11,6 +11,10 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
+from prometheus_client import Metric
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.metrics import MetricWrapperBase
+
 from service.__main__ import command_parser
 from service.domain.errors import FieldViolation, Reason, ServiceError
 from service.domain.field_table import FieldTable, Rule, StepField, Support
@@ -18,7 +22,9 @@ from service.domain.step import StepType
 from service.domain.warnings import AFTER_WRITE, ProblemType
 from service.providers.registry import PROVIDERS
 from service.settings import settings_table
+from service.telemetry import metrics
 from service.transport.log_events import log_table
+from service.transport.metrics_server import journal_families
 from service.transport.status import code_of
 
 ROOT = Path(__file__).parents[1]
@@ -129,6 +135,15 @@ def log_lines() -> str:
     return f"| event | says | fields |\n| --- | --- | --- |\n{log_table()}"
 
 
+def metric_table() -> str:
+    """Return the list of metrics, but for those of the process, which are the library's."""
+    rows = ["| metric | type | labels | meaning |", "| --- | --- | --- | --- |"]
+    definitions = [each for each in vars(metrics).values() if isinstance(each, MetricWrapperBase)]
+    rows += [_metric(next(iter(each.describe())), each) for each in definitions]
+    rows += [_metric(each, each) for each in journal_families()]
+    return "\n".join(rows)
+
+
 DOCUMENTS: Mapping[str, tuple[Path, Callable[[], str]]] = {
     "providers": (ROOT / "README.md", provider_table),
     "needs": (ROOT / "docs/providers.md", need_table),
@@ -138,6 +153,7 @@ DOCUMENTS: Mapping[str, tuple[Path, Callable[[], str]]] = {
     "errors": (ROOT / "docs/errors.md", error_table),
     "settings": (ROOT / "docs/settings.md", setting_table),
     "log": (ROOT / "docs/operations.md", log_lines),
+    "metrics": (ROOT / "docs/telemetry.md", metric_table),
 }
 
 
@@ -186,6 +202,13 @@ def _necessity(parser: argparse.ArgumentParser, action: argparse.Action) -> str:
     if action.choices:
         words.append(", ".join(f"`{each}`" for each in action.choices))
     return "; ".join(words)
+
+
+def _metric(family: Metric, definition: MetricWrapperBase | GaugeMetricFamily) -> str:
+    """Return one metric, by the name under which it is scraped."""
+    name = f"{family.name}_total" if family.type == "counter" else family.name
+    labels = ", ".join(f"`{each}`" for each in definition._labelnames)  # noqa: SLF001 - likewise
+    return f"| `{name}` | {family.type} | {labels} | {family.documentation} |"
 
 
 def _codes(reason: Reason) -> str:

@@ -40,7 +40,7 @@ class JournalGauges(Collector):
 
     def describe(self) -> Iterator[Metric]:
         """Return the metrics without values."""
-        yield from _families()
+        yield from journal_families()
 
     def collect(self) -> Iterator[Metric]:
         """Return the metrics; none when the journal does not answer."""
@@ -51,10 +51,13 @@ class JournalGauges(Collector):
             asked.cancel()
             _log.warning("metrics_incomplete", exc_info=error)
             return
-        yield from _families(counts)
+        yield from journal_families(counts)
 
 
-def _families(counts: tuple[UnsettledCount, ...] = ()) -> tuple[Metric, Metric]:
+def journal_families(
+    counts: tuple[UnsettledCount, ...] = (),
+) -> tuple[GaugeMetricFamily, GaugeMetricFamily]:
+    """Return the journal's gauges with these counts; a state that has none is 0."""
     labels = ("state", "next_look")
     operations = GaugeMetricFamily(
         "engagement_unsettled_operations",

@@ -17,5 +17,5 @@ async def exposed(tmp_path_factory: pytest.TempPathFactory) -> Exposed:
         apollo = await running.vendors.account(running.client, "apollo")
         await apollo.fault(method="POST", path="/emailer_steps$", kind="close", when="before")
         with pytest.raises(grpc.aio.AioRpcError):
-            await running.client.create(apollo, step(CALL))
+            await running.client.create(apollo, step(CALL), timeout=4)
         return exposed_by(await running.scrape())
