@@ -108,3 +108,11 @@ def test_kubernetes_target_is_the_pods_port_of_that_name() -> None:
     [kept] = [each for each in scrape["relabel_configs"] if each.get("action") == "keep"]
     assert kept["source_labels"] == ["__meta_kubernetes_pod_container_port_name"]
     assert kept["regex"] in {port["name"] for port in container["ports"]}
+
+
+@each_rule
+def test_an_alert_s_runbook_is_a_section_of_its_name(rule: Rule) -> None:
+    path, _, anchor = rule["annotations"]["runbook"].partition("#")
+    headings = re.findall(r"^#+ (.+)$", (ROOT / path).read_text(), re.MULTILINE)
+    assert rule["alert"] in headings
+    assert anchor == rule["alert"].lower()
