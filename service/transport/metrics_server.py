@@ -1,24 +1,42 @@
-"""Serves the metrics over HTTP, on a port of their own and in threads of their own."""
+"""Serves the metrics over HTTP, on a port of their own and in threads of their own.
+
+Nobody has to prove who they are there, so what a client can take is limited: one that is slow, or
+one of too many, is disconnected, and none gets a line of the log.
+"""
 
 import asyncio
-import concurrent.futures
+import socket
+import sys
+import time
 from collections.abc import Callable, Coroutine, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler
+from socketserver import TCPServer, ThreadingMixIn
+from threading import Thread
 from typing import Any, Final, TypeAlias
 
 import structlog
-from prometheus_client import start_http_server
+from prometheus_client import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from service.application.journal_port import UnsettledCount
-from service.domain.errors import ServiceError
 from service.domain.operation import OperationState
 from service.telemetry.metrics import REGISTRY
 from service.transport.server import ListenError
 
 JOURNAL_SECONDS_MAX: Final = 3.0
 """For the journal's counts; without them the other metrics are answered all the same."""
+
+REQUEST_SECONDS_MAX: Final = 10.0
+"""From a connection to the end of its answer."""
+
+CONNECTIONS_MAX: Final = 50
+"""At once; each has a thread. More are closed as they come."""
+
+POLL_SECONDS: Final = 0.1
+"""Between looks for connections that take too long, and for the end."""
 
 CountUnsettled: TypeAlias = Callable[[], Coroutine[Any, Any, tuple[UnsettledCount, ...]]]
 
@@ -47,7 +65,7 @@ class JournalGauges(Collector):
         asked = asyncio.run_coroutine_threadsafe(self._count(), self._loop)
         try:
             counts = asked.result(JOURNAL_SECONDS_MAX)
-        except (ServiceError, concurrent.futures.TimeoutError) as error:
+        except Exception as error:  # noqa: BLE001 - the other metrics are answered whatever it is
             asked.cancel()
             _log.warning("metrics_incomplete", exc_info=error)
             return
@@ -81,6 +99,66 @@ def journal_families(
     return operations, oldest
 
 
+class _Scrape(BaseHTTPRequestHandler):
+    """Answers one request."""
+
+    def do_GET(self) -> None:
+        """Answer with all metrics, in the form that every Prometheus reads."""
+        if self.path.partition("?")[0] != "/metrics":
+            self.send_error(HTTPStatus.NOT_FOUND)
+            return
+        metrics = generate_latest(REGISTRY)
+        self.send_response(HTTPStatus.OK)
+        self.send_header("content-type", CONTENT_TYPE_PLAIN_0_0_4)
+        self.send_header("content-length", str(len(metrics)))
+        self.end_headers()
+        self.wfile.write(metrics)
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the library's name
+        """Say nothing: it would be a client's own words."""
+
+
+class _Server(ThreadingMixIn, TCPServer):
+    """Has a thread for each connection, and ends those that take too long."""
+
+    daemon_threads = True
+    allow_reuse_address = True
+    request_queue_size = CONNECTIONS_MAX
+
+    def __init__(self, host: str, port: int) -> None:
+        self._since: dict[socket.socket, float] = {}
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        self.address_family = found[0][0]
+        super().__init__((host, port), _Scrape)
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        """Answer in a thread, unless there are too many."""
+        if len(self._since) >= CONNECTIONS_MAX:
+            self.shutdown_request(request)
+            return
+        self._since[request] = time.monotonic()
+        super().process_request(request, client_address)
+
+    def shutdown_request(self, request: Any) -> None:
+        """End a connection."""
+        self._since.pop(request, None)
+        super().shutdown_request(request)
+
+    def service_actions(self) -> None:
+        """Cut what takes too long; its thread meets the end of the connection."""
+        for request, since_seconds in tuple(self._since.items()):
+            if time.monotonic() - since_seconds > REQUEST_SECONDS_MAX:
+                with suppress(OSError):  # Its thread may have closed it.
+                    request.shutdown(socket.SHUT_RDWR)
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Log a bug; that a client left is none."""
+        del request, client_address
+        error = sys.exception()
+        if not isinstance(error, OSError):
+            _log.critical("uncaught", origin="metrics", exc_info=error)
+
+
 @contextmanager
 def metrics_served(address: str, count_unsettled: CountUnsettled) -> Iterator[int]:
     """Serve `/metrics` at `host:port`, and give the port; made inside the running loop.
@@ -89,15 +167,16 @@ def metrics_served(address: str, count_unsettled: CountUnsettled) -> Iterator[in
         ListenError: the address cannot be had.
     """
     host, _, port = address.rpartition(":")
+    try:
+        server = _Server(host.strip("[]"), int(port))
+    except OSError as error:
+        raise ListenError(f"Cannot serve metrics at {address}: {error.strerror}.") from error
     gauges = JournalGauges(count_unsettled, asyncio.get_running_loop())
     REGISTRY.register(gauges)
+    thread = Thread(target=server.serve_forever, args=(POLL_SECONDS,), daemon=True)
+    thread.start()
     try:
-        server, thread = start_http_server(int(port), host.strip("[]"), REGISTRY)
-    except OSError as error:
-        REGISTRY.unregister(gauges)
-        raise ListenError(f"Cannot serve metrics at {address}: {error.strerror}.") from error
-    try:
-        yield server.server_port
+        yield server.server_address[1]
     finally:
         server.shutdown()
         server.server_close()
