@@ -10,11 +10,19 @@ import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from importlib.metadata import version
+from threading import Thread
 from typing import Final
 
+import structlog
 from opentelemetry.trace import TracerProvider
 
 DISTRIBUTION: Final = "sequence-step-service"
+
+LAST_SECONDS_MAX: Final = 3.0
+"""For what is left at the end. The library gives a collector that does not answer 30 seconds, which
+is more than who stops the process may still wait."""
+
+_log = structlog.get_logger()
 
 
 class TracesUnusable(Exception):  # noqa: N818 - what is wrong is outside of the code
@@ -23,7 +31,7 @@ class TracesUnusable(Exception):  # noqa: N818 - what is wrong is outside of the
 
 @asynccontextmanager
 async def exported_traces() -> AsyncIterator[TracerProvider]:
-    """Record traces and send them, in a thread of their own; at the end send what is left.
+    """Record traces and send them, in a thread of their own; at the end try to send what is left.
 
     Raises:
         TracesUnusable: what sends them is not installed.
@@ -43,9 +51,13 @@ async def exported_traces() -> AsyncIterator[TracerProvider]:
     named = {"service.version": version(DISTRIBUTION)}
     if not os.environ.get("OTEL_SERVICE_NAME"):
         named["service.name"] = DISTRIBUTION
-    provider = Recording(resource=Resource.create(named))
+    provider = Recording(resource=Resource.create(named), shutdown_on_exit=False)
     provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
     try:
         yield provider
     finally:
-        await asyncio.to_thread(provider.shutdown)
+        sending = Thread(target=provider.shutdown, daemon=True)
+        sending.start()
+        await asyncio.to_thread(sending.join, LAST_SECONDS_MAX)
+        if sending.is_alive():
+            _log.warning("traces_dropped")

@@ -82,6 +82,9 @@ EVENTS: Final[Mapping[str, LogEvent]] = {
     "metrics_incomplete": LogEvent(
         "metrics were asked for, and the journal did not count its requests", ("exception",)
     ),
+    "traces_dropped": LogEvent(
+        "at the end the collector did not take what was left of the traces in time"
+    ),
     "stopping": LogEvent("a signal to stop has come, or the server ended"),
     "stopped": LogEvent("all calls and writes have ended"),
 }

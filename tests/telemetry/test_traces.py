@@ -1,5 +1,6 @@
 """A request's trace as a tree, read from memory; the way to a collector; trace ids in the log."""
 
+import socket
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -182,3 +183,21 @@ async def test_traces_reach_a_collector_with_the_log_s_ids(tmp_path: Path) -> No
     }
     assert {span.trace_id.hex() for span in received.spans} == {TRACE_ID} == {line["trace_id"]}
     assert names[METHOD].span_id.hex() == line["span_id"]
+
+
+async def test_a_collector_that_does_not_answer_is_not_waited_for_at_the_end(
+    tmp_path: Path,
+) -> None:
+    """The kernel takes its connections, and nobody reads from them."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        settings = {
+            "ENGAGEMENT_TRACES": "true",
+            "OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{silent.getsockname()[1]}",
+            "OTEL_EXPORTER_OTLP_TIMEOUT": "600",
+        }
+        async with stage(tmp_path, **settings) as running:
+            account = await running.vendors.account(running.client, "outreach")
+            await create(running.client, account, step(CALL), TRACEPARENT)
+            running.service.process.terminate()
+            assert await running.service.ended() == 0
+        assert running.service.log()[-1]["event"] == "traces_dropped"
