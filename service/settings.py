@@ -403,6 +403,11 @@ def _taken(values: dict[str, Any], provider: Registration) -> ProviderSettings:
     return ProviderSettings(provider, **own)
 
 
+def setting_names(registry: Registry) -> tuple[str, ...]:
+    """Return the names of all variables, those of these providers among them."""
+    return tuple(_variables(registry))
+
+
 def settings_table() -> str:
     """Return the list of settings as rows of Markdown: variable, default, meaning."""
     return "\n".join(

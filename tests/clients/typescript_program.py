@@ -25,7 +25,7 @@ BUILD_SECONDS_MAX = 180
 """npm itself would ask a registry that does not answer for many minutes."""
 
 BUILDS = (
-    ("ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel", "error"),
+    ("ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"),
     ("run", "googleapis", "--silent"),
     ("run", "build", "--silent"),
 )

@@ -29,6 +29,15 @@ RUN_BY_TESTS: Mapping[tuple[str, str], str] = {
     ("docs/security.md", "printf"): "tests/callers/test_security_page.py",
     ("docs/security.md", "umask"): "tests/callers/test_security_page.py",
     ("sandbox/README.md", "curl"): "tests/docs/test_sandbox_page.py",
+    **{("docs/clients.md", name): "tests/clients/test_page.py" for name in ("npm", "node", "buf")},
+    **dict.fromkeys(
+        (
+            ("docs/operations.md", name)
+            for name in ("umask", "mkdir", "mv", "cp", "grep", "pg_dump", "pg_restore", "createdb")
+        ),
+        "tests/operations/page.py",
+    ),
+    ("docs/telemetry.md", "promtool"): "tests/telemetry/test_telemetry_page.py",
 }
 """The test that reads a page and runs this program's lines as they are written there."""
 
@@ -69,6 +78,8 @@ def _python(arguments: Sequence[str]) -> None:
     match arguments:
         case ["-m", "pytest", *rest]:
             _pytest(rest)
+        case ["-c", code, *_]:
+            compile(code, "page", "exec")
         case ["-m", module, *rest]:
             if _has_parser(_source_of(module)):
                 _parse(lambda: runpy.run_module(module, run_name="__main__"), module, rest)
@@ -119,6 +130,12 @@ def _make(arguments: Sequence[str]) -> None:
             raise Refused(f"make {word}: there is no such target")
 
 
+def _cd(arguments: Sequence[str]) -> None:
+    [folder] = arguments
+    if not (ROOT / folder).is_dir():
+        raise Refused(f"cd {folder}: there is no such folder")
+
+
 def _parse(run: Callable[[], Any], program: str, arguments: Sequence[str]) -> None:
     """Start a program, and stop it when its parser has taken the arguments."""
     original = argparse.ArgumentParser.parse_args
@@ -149,4 +166,5 @@ CHECKS: Mapping[str, Callable[[Sequence[str]], None]] = {
     "sequence-step-service": _own_program,
     "python": _python,
     "make": _make,
+    "cd": _cd,
 }

@@ -21,6 +21,7 @@ from tests.docs.pages import BLOCKS, PAGES, Block, kept_files
 from tests.docs.test_commands import SHELL
 from tests.service import conftest as of_service
 from tests.service.conftest import Client, NewAccount
+from tests.service.programs import ROOT
 from tests.service.step_messages import CALL, step
 
 sandbox, client = of_service.sandbox, of_service.client
@@ -36,10 +37,15 @@ CHECKED_ELSEWHERE = {*SHELL, "text"}
 READ = [block for block in BLOCKS if block.language in READERS]
 
 [REPEATING] = [block for block in PAGES["docs/guarantees.md"].blocks if block.language == "python"]
+RUN_BY_TESTS = {("docs/clients.md", "python"): "tests/clients/test_page.py"}
+"""The test that reads a page and runs its blocks of this language."""
+
 EXCERPTS = [
     block
     for block in BLOCKS
-    if block.language not in {"json", "toml", "yaml", *CHECKED_ELSEWHERE} and block != REPEATING
+    if block.language not in {"json", "toml", "yaml", *CHECKED_ELSEWHERE}
+    and (block.page, block.language) not in RUN_BY_TESTS
+    and block != REPEATING
 ]
 
 
@@ -51,6 +57,13 @@ def test_it_can_be_read(block: Block) -> None:
 def test_what_is_not_run_is_an_excerpt() -> None:
     """Of a file that has these lines, and that its own tests build and run."""
     assert [str(block) for block in EXCERPTS if not _is_excerpt(block)] == []
+
+
+@pytest.mark.parametrize(("page", "language"), RUN_BY_TESTS)
+def test_what_is_said_to_be_run_is_named_by_its_test(page: str, language: str) -> None:
+    source = (ROOT / RUN_BY_TESTS[page, language]).read_text()
+    assert page.removeprefix("docs/") in source
+    assert f"```{language}" in source
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,12 @@ from tests.service.programs import PROGRAMS, ROOT, run
 
 VERSION = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
 MAY_NAME_IT = {"pyproject.toml", "CHANGELOG.md"}
+IMAGE = re.compile(
+    r"(?:sequence-step-(?:service|sandbox):|image\.version=\"|newTag: |^version=)(\d[\w.-]*)",
+    re.MULTILINE,
+)
+"""The tag of an image, its label, or the folder that an installation is in."""
+
 LOCKS = {"requirements.lock", "package-lock.json", "go.sum"}
 """They hold versions of other packages, which may be the same number."""
 
@@ -21,7 +27,20 @@ async def test_the_program_tells_it(tmp_path: Path) -> None:
 def test_nothing_else_holds_it() -> None:
     number = re.compile(rf"(?<![\d.]){re.escape(VERSION)}(?!\.?\d)")
     files = (path for path in kept_files() if path.name not in {*MAY_NAME_IT, *LOCKS})
-    assert [path for path in files if number.search(path.read_text(errors="replace"))] == []
+    texts = {path: IMAGE.sub("", path.read_text(errors="replace")) for path in files}
+    assert [path for path, text in texts.items() if number.search(text)] == []
+
+
+def test_images_have_it() -> None:
+    """An image is called by its version, so that a tag always means the same."""
+    paths = [*(ROOT / "deploy").rglob("*"), *(ROOT / "docs").glob("*.md")]
+    found = {
+        (path.relative_to(ROOT), named[1])
+        for path in paths
+        if path.is_file()
+        for named in IMAGE.finditer(path.read_text())
+    }
+    assert {version for _, version in found} == {VERSION}, sorted(found)
 
 
 def test_the_changelog_has_it() -> None:

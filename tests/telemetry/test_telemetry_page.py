@@ -32,3 +32,10 @@ async def test_its_metrics_are_exposed(exposed: Exposed) -> None:
 def test_it_names_each_file_for_operators(folder: str) -> None:
     for path in (ROOT / folder).iterdir():
         assert path.name in PAGE
+
+
+def test_its_lines_for_promtool_name_files_that_there_are() -> None:
+    """Whoever has Prometheus runs them; what they say of the rules is tested beside, without it."""
+    lines = re.findall(r"^promtool (\w+ \w+) (\S+)$", PAGE, re.MULTILINE)
+    assert [action for action, _ in lines] == ["check rules", "check config", "test rules"]
+    assert all((ROOT / "deploy" / "prometheus" / name).is_file() for _, name in lines)
