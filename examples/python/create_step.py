@@ -20,6 +20,9 @@ SETTLE_SECONDS = 300.0
 
 FIRST_PAUSE_SECONDS = 1.0
 PAUSE_SECONDS_MAX = 30.0
+DOUBLINGS_MAX = 10
+"""More than lead to the longest pause; a float has no room for a thousand."""
+
 PAUSE_SECONDS_MIN = 0.1
 """Also where a shorter wait is asked for, so that nothing spins."""
 
@@ -109,7 +112,8 @@ def pause_before_repeat(failure: Failure, repeats: int) -> float | None:
         pause_seconds = max(failure.retry_seconds, PAUSE_SECONDS_MIN)
         return pause_seconds * random.uniform(1, 1.25)  # noqa: S311 - so that not all come at once
     if not failure.reason or failure.code in _REPEATED_WITHOUT_RETRY_INFO:
-        pause_seconds = min(FIRST_PAUSE_SECONDS * 2.0**repeats, PAUSE_SECONDS_MAX)
+        doublings = min(repeats, DOUBLINGS_MAX)
+        pause_seconds = min(FIRST_PAUSE_SECONDS * 2.0**doublings, PAUSE_SECONDS_MAX)
         return pause_seconds * random.uniform(0.5, 1)  # noqa: S311 - likewise
     return None
 

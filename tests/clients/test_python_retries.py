@@ -20,7 +20,9 @@ from examples.python.create_step import (
     StepFailed,
     Tenant,
     create_step,
+    pause_before_repeat,
 )
+from examples.python.failure import Failure
 from tests.clients.scripted_service import STEP_ID, Said
 from tests.service.step_messages import TASK, step
 
@@ -120,6 +122,14 @@ def test_what_is_final_is_not_repeated(said: Said) -> None:
         scene.create(a_request())
     assert (caught.value.is_final, caught.value.failure.reason) == (True, said.reason)
     assert (len(scene.arrived), scene.pauses) == (1, [])
+
+
+def test_pauses_stay_as_they_are_through_a_day() -> None:
+    """Of an outage, where the caller was given that long."""
+    unavailable = Failure(Code.UNAVAILABLE, "")
+    pause_seconds = pause_before_repeat(unavailable, 24 * 60 * 60)
+    assert pause_seconds is not None
+    assert PAUSE_SECONDS_MAX / 2 <= pause_seconds <= PAUSE_SECONDS_MAX
 
 
 def test_it_ends_when_its_time_is_over() -> None:
