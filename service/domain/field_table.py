@@ -63,7 +63,8 @@ class Rule:
     """For a person: shown in the warning or the error, and in the documentation."""
 
     problem_type: ProblemType | None = None
-    """The warning that the field always brings when it is given."""
+    """The warning that the field always brings when it is given; where a template is left out as a
+    whole, its content brings the one for all that is in it."""
 
     granularity_seconds: int = 0
     """Of a wait: what is a multiple of it is kept exactly. 0 for other fields."""
