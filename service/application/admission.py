@@ -117,8 +117,11 @@ class Admission:
         turn = self._turns.setdefault(sequence, _Turn())
         turn.users += 1
         try:
-            async with _held(turn.lock, _until(wait_seconds), _sequence_busy):
+            await _acquired(turn.lock, _until(wait_seconds), _sequence_busy)
+            try:
                 yield
+            finally:
+                turn.lock.release()
         finally:
             turn.users -= 1
             if turn.users == 0:
@@ -133,11 +136,15 @@ class Admission:
         """
         until_seconds = _until(wait_seconds)
         connection, provider = self._connections[key], self._providers[key.provider]
-        async with (
-            _held(connection.places, until_seconds, partial(_no_place, connection.whose)),
-            _held(provider.places, until_seconds, partial(_no_place, provider.whose)),
-        ):
-            yield
+        await _acquired(connection.places, until_seconds, partial(_no_place, connection.whose))
+        try:
+            await _acquired(provider.places, until_seconds, partial(_no_place, provider.whose))
+            try:
+                yield
+            finally:
+                provider.places.release()
+        finally:
+            connection.places.release()
 
     def would_wait(self, key: ConnectionKey, sequence_id: str) -> bool:
         """Whether a request that was counted would have to wait for its turn or its place."""
@@ -152,22 +159,18 @@ def _until(wait_seconds: float) -> float:
     return asyncio.get_running_loop().time() + wait_seconds
 
 
-@asynccontextmanager
-async def _held(
+async def _acquired(
     lock: asyncio.Semaphore, until_seconds: float, not_in_time: Callable[[], ServiceError]
-) -> AsyncIterator[None]:
-    if lock.locked():  # Else there is nothing to wait for, and no need of a timer.
-        try:
-            async with asyncio.timeout_at(until_seconds):
-                await lock.acquire()
-        except TimeoutError:
-            raise not_in_time() from None
-    else:
+) -> None:
+    """Take one of a semaphore's places; whoever called releases it."""
+    if not lock.locked():  # There is nothing to wait for, and no need of a timer.
         await lock.acquire()
+        return
     try:
-        yield
-    finally:
-        lock.release()
+        async with asyncio.timeout_at(until_seconds):
+            await lock.acquire()
+    except TimeoutError:
+        raise not_in_time() from None
 
 
 def _too_many(whose: str) -> ServiceError:

@@ -176,6 +176,8 @@ class ProviderSession:
                     attempt = await self._attempt(request)
                 else:
                     attempt = await self._attempt_write(request, partial(intent, was_lost))
+                if attempt.meaning is Meaning.DONE:
+                    return self._end(request, attempt, was_lost=was_lost)
                 was_lost |= attempt.meaning is Meaning.LOST
                 pause = self._pause_before_repeat(request, attempt, earlier[attempt.meaning])
                 if pause is None:
