@@ -7,6 +7,7 @@ disk. Who comes alone waits for nobody; while there is company, a group waits a 
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
+from contextvars import Context
 from dataclasses import dataclass
 from typing import Any, Final, Generic, TypeVar
 
@@ -65,7 +66,8 @@ class Groups(Generic[_Work]):
         answer: asyncio.Future[Any] = self._loop.create_future()
         self._waiting.append(Member(work, answer))
         if self._running is None:
-            self._running = self._loop.create_task(self._run())
+            # Not in the context of who came first: what is logged of a group is not theirs alone.
+            self._running = self._loop.create_task(self._run(), context=Context())
         return await answer
 
     async def aclose(self) -> None:
