@@ -8,9 +8,10 @@ key of theirs that begins with "$" gets one more: no content can be taken for a 
 
 import json
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Any, Final, TypeAlias
 
-from service.application.json_text import json_bytes
+from service.application.json_text import json_bytes, quick_json_bytes
 from service.domain.operation import CallState, Operation, OperationCall
 from service.domain.plan import Reference, Target, Write
 from service.domain.warnings import ProblemType, StepWarning
@@ -46,9 +47,10 @@ def document_of(operation: Operation) -> str:
         references.append(value)
         return {_MARK: value.name}
 
-    document = json_bytes(_facts(operation, lambda body: body), marked).decode()
-    if document.count(f'"{_MARK}') == len(references):
-        return document
+    with suppress(TypeError):  # Texts with half a pair, and very long numbers.
+        document = quick_json_bytes(_facts(operation, lambda body: body), marked).decode()
+        if document.count(f'"{_MARK}') == len(references):
+            return document
     # Another text begins with the mark too, perhaps a key. To look at all keys each time would cost
     # as much as all else here.
     return json_bytes(_facts(operation, _marked)).decode()

@@ -97,6 +97,14 @@ def test_no_content_is_taken_for_a_reference() -> None:
     assert _stored(operation) == operation
 
 
+def test_no_content_is_taken_for_a_reference_beside_half_a_pair() -> None:
+    """Which is written in another way: what was counted on the first must not count there."""
+    bodies = ({"id": Reference("template_id"), "mine": {"$": "step_id"}}, {"cut": "\ud83d"})
+    calls = tuple(OperationCall(Write(Target.CONTENT, "POST", "/", body, ())) for body in bodies)
+    operation = Operation(key(), "s-1", 1, calls=calls)
+    assert _stored(operation) == operation
+
+
 def test_a_tuple_in_a_body_comes_back_as_the_list_that_is_sent() -> None:
     body = {"ids": (1, (Reference("step_id"),))}
     call = OperationCall(Write(Target.CONTENT, "POST", "/", body, ()))
