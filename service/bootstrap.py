@@ -85,7 +85,7 @@ async def running_service(
         ListenError: the address cannot be had.
         PolicyUnusable: the policy of callers cannot be read, or does not make sense.
         TlsFilesUnusable: a certificate or key cannot be read, or does not fit.
-        TracesUnusable: what sends traces is not installed.
+        TracesUnusable: what sends traces is not installed, or is set up wrongly.
     """
     clock = SystemClock()
     tls, policy = tls_files(settings), policy_file(settings)

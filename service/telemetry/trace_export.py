@@ -34,7 +34,7 @@ async def exported_traces() -> AsyncIterator[TracerProvider]:
     """Record traces and send them, in a thread of their own; at the end try to send what is left.
 
     Raises:
-        TracesUnusable: what sends them is not installed.
+        TracesUnusable: what sends them is not installed, or OpenTelemetry's variables are wrong.
     """
     try:
         # Not imported where no traces are sent: they are an extra.
@@ -51,8 +51,11 @@ async def exported_traces() -> AsyncIterator[TracerProvider]:
     named = {"service.version": version(DISTRIBUTION)}
     if not os.environ.get("OTEL_SERVICE_NAME"):
         named["service.name"] = DISTRIBUTION
-    provider = Recording(resource=Resource.create(named), shutdown_on_exit=False)
-    provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
+    try:
+        provider = Recording(resource=Resource.create(named), shutdown_on_exit=False)
+        provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
+    except ValueError as error:
+        raise TracesUnusable(f"OpenTelemetry does not take its variables: {error}") from error
     try:
         yield provider
     finally:

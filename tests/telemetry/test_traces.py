@@ -17,7 +17,8 @@ from opentelemetry.trace import SpanKind, StatusCode, format_span_id, format_tra
 
 from engagement.v1 import sequence_step_pb2 as step_pb2
 from engagement.v1.sequence_step_service_pb2 import CreateSequenceStepRequest
-from tests.service.conftest import Client, client_of, settings_for
+from tests.service.conftest import Client, client_of, environment_for, settings_for
+from tests.service.service_process import run_to_its_end
 from tests.service.step_messages import AUTO_EMAIL, CALL, step
 from tests.service.vendor_account import VendorAccount
 from tests.telemetry.collector import collector
@@ -201,3 +202,17 @@ async def test_a_collector_that_does_not_answer_is_not_waited_for_at_the_end(
             running.service.process.terminate()
             assert await running.service.ended() == 0
         assert running.service.log()[-1]["event"] == "traces_dropped"
+
+
+async def test_variables_that_opentelemetry_does_not_take_are_told(tmp_path: Path) -> None:
+    """With the status of settings that are wrong, since to start again would not help."""
+    environment = environment_for(
+        "http://127.0.0.1:9",
+        tmp_path / "engagement.db",
+        ENGAGEMENT_TRACES="true",
+        OTEL_BSP_MAX_QUEUE_SIZE="0",
+    )
+    status, said = await run_to_its_end(environment, tmp_path / "log")
+    assert status == 2
+    assert said.startswith("OpenTelemetry does not take its variables: ")
+    assert said.count("\n") == 1
