@@ -9,8 +9,11 @@ ASSIGNMENT = re.compile(r"\w+=")
 INNER = re.compile(r"\$\(([^()]*)\)")
 """A command whose output becomes an argument."""
 
+HERE_DOCUMENT = re.compile(r"<<'(\w+)'")
+"""What begins a command's input of several lines, in which nothing is run; the word ends it."""
+
 OPERATORS = ";<>|&"
-REDIRECTIONS = ("<", ">", ">>")
+REDIRECTIONS = ("<", ">", ">>", "<<")
 
 
 @dataclass(frozen=True)
@@ -37,7 +40,7 @@ def commands(script: str) -> Iterator[Command]:
 def _whole_lines(script: str) -> Iterator[str]:
     """Yield lines, those together that a backslash or an open quotation mark joins."""
     line = ""
-    for part in script.splitlines():
+    for part in _without_here_documents(script):
         line = f"{line}\n{part}" if line else part
         if line.endswith("\\"):
             line = line[:-1]
@@ -45,6 +48,17 @@ def _whole_lines(script: str) -> Iterator[str]:
             yield line
             line = ""
     assert not line, f"has no end: {line}"
+
+
+def _without_here_documents(script: str) -> Iterator[str]:
+    end = ""
+    for line in script.splitlines():
+        if not end:
+            yield line
+            end = "".join(HERE_DOCUMENT.findall(line))
+        elif line == end:
+            end = ""
+    assert not end, f"has no end: {end}"
 
 
 def _is_whole(line: str) -> bool:

@@ -92,8 +92,11 @@ def test_what_cannot_be_given_is_found(line: str) -> None:
 
 def test_lines_that_belong_together_are_read_together() -> None:
     script = "A=1 one 'two\nthree' \\\n  four < file  # why\n# nothing\nfive | six; export B=2\n"
+    script += "seven > file <<'END'\neight 'nine\nEND\nten\n"
     assert [*commands(script)] == [
         Command("one", ("two\nthree", "four")),
         Command("five", ()),
         Command("six", ()),
+        Command("seven", ()),
+        Command("ten", ()),
     ]
