@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 ADDRESS = "127.0.0.1:50051"
 SERVING = "SERVING"
+PORT_MAX = 65_535
 
 
 def add_parser(subparsers: "_SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -34,7 +35,10 @@ def add_parser(subparsers: "_SubParsersAction[argparse.ArgumentParser]") -> None
         "and --key too, of any client that its authority signed.",
     )
     health.add_argument(
-        "--address", default=ADDRESS, help="host:port of the server (default %(default)s)"
+        "--address",
+        type=_address,
+        default=ADDRESS,
+        help="host:port of the server (default %(default)s)",
     )
     health.add_argument("--ca", type=Path, help="who may have signed the server's certificate, PEM")
     health.add_argument(
@@ -59,3 +63,11 @@ def run(args: argparse.Namespace) -> int:
         return failed(EXIT_NOT_DONE, error)
     print_line(answer)
     return EXIT_DONE if answer == SERVING else EXIT_NOT_DONE
+
+
+def _address(text: str) -> str:
+    """Return an address; gRPC would take a port beyond the last one for another."""
+    host, _, port = text.rpartition(":")
+    if not host or not port.isdecimal() or int(port) > PORT_MAX:
+        raise argparse.ArgumentTypeError("must be host:port, such as 127.0.0.1:50051")
+    return text

@@ -48,7 +48,7 @@ class Reason(enum.StrEnum):
     )
     PROVIDER_UNKNOWN = (
         "PROVIDER_UNKNOWN",
-        "`x-provider-name` names no known provider",
+        "`x-provider-name`, or the request's `provider`, names no known provider",
         "use `outreach`, `salesloft` or `apollo`",
     )
     CALLER_UNAUTHENTICATED = (

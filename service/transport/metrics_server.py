@@ -1,4 +1,4 @@
-"""Serves the metrics over HTTP, on a port of their own and in threads of their own.
+"""Serves the metrics over HTTP, and whether the process is alive, in threads of their own.
 
 Nobody has to prove who they are there, so what a client can take is limited: one that is slow, or
 one of too many, is disconnected, and none gets a line of the log.
@@ -13,7 +13,7 @@ from contextlib import contextmanager, suppress
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler
 from socketserver import TCPServer, ThreadingMixIn
-from threading import Thread
+from threading import Event, Thread
 from typing import Any, Final, TypeAlias
 
 import structlog
@@ -31,6 +31,9 @@ JOURNAL_SECONDS_MAX: Final = 3.0
 
 REQUEST_SECONDS_MAX: Final = 10.0
 """From a connection to the end of its answer."""
+
+ALIVE_SECONDS_MAX: Final = 3.0
+"""For the event loop to come to one more thing; an alive one is never so busy."""
 
 CONNECTIONS_MAX: Final = 50
 """At once; each has a thread. More are closed as they come."""
@@ -102,17 +105,26 @@ def journal_families(
 class _Scrape(BaseHTTPRequestHandler):
     """Answers one request."""
 
+    server: "_Server"
+
     def do_GET(self) -> None:
-        """Answer with all metrics, in the form that every Prometheus reads."""
-        if self.path.partition("?")[0] != "/metrics":
-            self.send_error(HTTPStatus.NOT_FOUND)
-            return
-        metrics = generate_latest(REGISTRY)
+        """Answer with all metrics, in the form that every Prometheus reads, or for a probe."""
+        match self.path.partition("?")[0]:
+            case "/metrics":
+                self._answer(CONTENT_TYPE_PLAIN_0_0_4, generate_latest(REGISTRY))
+            case "/live" if self.server.is_alive():
+                self._answer("text/plain", b"alive\n")
+            case "/live":
+                self.send_error(HTTPStatus.SERVICE_UNAVAILABLE)
+            case _:
+                self.send_error(HTTPStatus.NOT_FOUND)
+
+    def _answer(self, content_type: str, body: bytes) -> None:
         self.send_response(HTTPStatus.OK)
-        self.send_header("content-type", CONTENT_TYPE_PLAIN_0_0_4)
-        self.send_header("content-length", str(len(metrics)))
+        self.send_header("content-type", content_type)
+        self.send_header("content-length", str(len(body)))
         self.end_headers()
-        self.wfile.write(metrics)
+        self.wfile.write(body)
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the library's name
         """Say nothing: it would be a client's own words."""
@@ -125,11 +137,18 @@ class _Server(ThreadingMixIn, TCPServer):
     allow_reuse_address = True
     request_queue_size = CONNECTIONS_MAX
 
-    def __init__(self, host: str, port: int) -> None:
+    def __init__(self, host: str, port: int, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
         self._since: dict[socket.socket, float] = {}
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
         self.address_family = found[0][0]
         super().__init__((host, port), _Scrape)
+
+    def is_alive(self) -> bool:
+        """Whether the event loop, which serves the calls, goes on."""
+        goes_on = Event()
+        self._loop.call_soon_threadsafe(goes_on.set)
+        return goes_on.wait(ALIVE_SECONDS_MAX)
 
     def process_request(self, request: Any, client_address: Any) -> None:
         """Answer in a thread, unless there are too many."""
@@ -161,17 +180,20 @@ class _Server(ThreadingMixIn, TCPServer):
 
 @contextmanager
 def metrics_served(address: str, count_unsettled: CountUnsettled) -> Iterator[int]:
-    """Serve `/metrics` at `host:port`, and give the port; made inside the running loop.
+    """Serve `/metrics` and `/live` at `host:port`, and give the port; made in the running loop.
 
     Raises:
         ListenError: the address cannot be had.
     """
     host, _, port = address.rpartition(":")
+    loop = asyncio.get_running_loop()
     try:
-        server = _Server(host.strip("[]"), int(port))
+        server = _Server(host.strip("[]"), int(port), loop)
     except OSError as error:
         raise ListenError(f"Cannot serve metrics at {address}: {error.strerror}.") from error
-    gauges = JournalGauges(count_unsettled, asyncio.get_running_loop())
+    except UnicodeError:
+        raise ListenError(f"Cannot serve metrics at {address}: there is no such host.") from None
+    gauges = JournalGauges(count_unsettled, loop)
     REGISTRY.register(gauges)
     thread = Thread(target=server.serve_forever, args=(POLL_SECONDS,), daemon=True)
     thread.start()

@@ -161,3 +161,11 @@ async def test_options_that_make_no_sense(health: Health, tmp_path: Path) -> Non
     gone = tmp_path / "gone"
     said = await health.refuse("--ca", gone)
     assert said == f"error: cannot read {gone}: No such file or directory\n"
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1:99999", "127.0.0.1", ":50051", "host:port"])
+def test_an_address_that_is_none(address: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["health", "--address", address])
+    assert ended.value.code == 2
+    assert "must be host:port" in capsys.readouterr().err

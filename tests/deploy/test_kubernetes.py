@@ -102,6 +102,8 @@ def test_the_kubelet_asks_by_itself_only_where_it_can(manifests: Manifests) -> N
             "livenessProbe": "httpGet",
             "readinessProbe": "exec",
         }
+        asked = {container[probe]["httpGet"]["path"] for probe in ("startupProbe", "livenessProbe")}
+        assert asked == {"/live"}
     else:
         assert set(kinds.values()) == {"grpc"}
 

@@ -1,5 +1,6 @@
 """A known series of requests, and what a scrape says of it."""
 
+import asyncio
 import socket
 import time
 import uuid
@@ -8,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import grpc
+import httpx
 import pytest
 
 from service.application.journal_port import UnsettledCount
@@ -15,6 +17,7 @@ from service.domain.errors import Reason, ServiceError
 from service.domain.warnings import ProblemType
 from service.providers.registry import PROVIDERS
 from service.telemetry import metrics
+from service.transport import metrics_server
 from service.transport.metrics_server import metrics_served
 from tests.service.conftest import environment_for
 from tests.service.grpc_failure import failure_of
@@ -153,6 +156,22 @@ async def test_without_the_journal_the_other_metrics_are_there() -> None:
     names = {name for name, _ in samples}
     assert "engagement_build_info" in names
     assert UNSETTLED not in names
+
+
+async def test_a_probe_sees_whether_the_event_loop_goes_on(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def asked(port: int) -> int:
+        return httpx.get(f"http://127.0.0.1:{port}/live", trust_env=False).status_code
+
+    with metrics_served("127.0.0.1:0", no_counts) as port:
+        assert await asyncio.to_thread(asked, port) == 200
+        monkeypatch.setattr(metrics_server, "ALIVE_SECONDS_MAX", 0.1)
+        assert asked(port) == 503  # Who asks stands in the loop's way.
+
+
+async def no_counts() -> tuple[UnsettledCount, ...]:
+    return ()
 
 
 async def test_a_taken_metrics_port_is_told_and_nothing_serves(tmp_path: Path) -> None:
