@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import grpc
+from google.protobuf.message import DecodeError
 from google.rpc import error_details_pb2, status_pb2
 
 DOMAIN = "engagement.v1"
@@ -32,7 +33,7 @@ def failure_of(error: grpc.RpcError) -> Failure:
     """Read a failed call."""
     call: Any = error  # It is a grpc.Call too.
     trailing = dict(call.trailing_metadata() or ())
-    status = status_pb2.Status.FromString(trailing.get("grpc-status-details-bin", b""))
+    status = _details(trailing)
     info = error_details_pb2.ErrorInfo()
     bad_request = error_details_pb2.BadRequest()
     retry_info = error_details_pb2.RetryInfo()
@@ -48,6 +49,14 @@ def failure_of(error: grpc.RpcError) -> Failure:
         fields={each.field: each.description for each in bad_request.field_violations},
         retry_seconds=_retry_seconds(retry_info, trailing),
     )
+
+
+def _details(trailing: dict[str, Any]) -> status_pb2.Status:
+    """Return the typed details; none where something on the way has broken them."""
+    try:
+        return status_pb2.Status.FromString(trailing.get("grpc-status-details-bin", b""))
+    except DecodeError:
+        return status_pb2.Status()
 
 
 def _retry_seconds(

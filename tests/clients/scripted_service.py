@@ -35,6 +35,9 @@ class Said:
     after_headers: bool = False
     """As the service does from its first write on."""
 
+    are_details_broken: bool = False
+    """By something on the way."""
+
     def name(self) -> str:
         """Return what tells it from others in the name of a test."""
         parts = [self.code.name, self.reason or "no-error-info", self.pushback_ms or "no-pushback"]
@@ -44,7 +47,9 @@ class Said:
         """Return what comes with the code."""
         found: tuple[tuple[str, str | bytes], ...] = ()
         details = list(self._details())
-        if details:
+        if self.are_details_broken:
+            found += (("grpc-status-details-bin", b"\xff\xff"),)
+        elif details:
             status = status_pb2.Status(code=self.code.value[0], message=self.message)
             for detail in details:
                 status.details.add().Pack(detail)

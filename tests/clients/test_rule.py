@@ -27,6 +27,7 @@ REPEATED = {
     "another-domain": Said(Code.UNAUTHENTICATED, "TOKEN", domain="proxy.example"),
     "pushback-alone": Said(Code.UNAVAILABLE, pushback_ms="100"),
     "pushback-forbids-it-to-libraries": Said(Code.UNAVAILABLE, pushback_ms="-1"),
+    "broken-details": Said(Code.UNKNOWN, are_details_broken=True),
     "broken-connection": Said(Code.UNAVAILABLE, after_headers=True),
     **{f"no-error-info-{code.name}": Said(code) for code in Code if code is not Code.OK},
 }
