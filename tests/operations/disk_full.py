@@ -4,11 +4,13 @@ A limit on the size of the process's files stands for the disk; the kernel refus
 """
 
 import asyncio
+import json
 import resource
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from tests.operations.page import line, run_as_written
 from tests.replicas import promises
 from tests.replicas.request import OK, marked_request
 from tests.replicas.stage import Replica, Stage, connect
@@ -39,12 +41,20 @@ async def disk_full(stage: Stage, folder: Path) -> str:
             assert (await calling).reason == "OUTCOME_UNKNOWN"
         assert (await new.ask(replica)).reason == OK
         await under_way.settle(lambda: replica)
-        codes = {line["code"] for line in replica.process.log() if line["event"] == "store_failed"}
+        codes = {each["code"] for each in replica.process.log() if each["event"] == "store_failed"}
+        assert await _turned_away(replica, folder) == {new.id}
 
     assert await promises.one_step_each([under_way, new]) == 2
     await promises.nothing_where_nothing_was_promised([under_way, new])
     assert codes
     return str(codes)
+
+
+async def _turned_away(replica: Replica, folder: Path) -> set[str]:
+    """Return the ids that the page's search finds in the log."""
+    (folder / "serve.log").write_text(replica.process.log_path.read_text())
+    found = await run_as_written(line("grep"), folder, {})
+    return {json.loads(each)["request_id"] for each in found.splitlines()}
 
 
 @contextmanager

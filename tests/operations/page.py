@@ -24,14 +24,25 @@ def section(heading: str) -> str:
     return rest.partition("\n## ")[0]
 
 
+def line(words: str) -> str:
+    """Return the only command within a sentence that begins with these words."""
+    [found] = [text for text in re.findall(r"(?<!`)`([^`\n]+)`", PAGE) if text.startswith(words)]
+    return str(found)
+
+
 async def run_block(words: str, folder: Path, environment: Mapping[str, str]) -> str:
-    """Run a block of commands in a folder as it is written; return what it wrote.
+    """Run a block of commands in a folder as it is written; return what it wrote."""
+    return await run_as_written(block(words), folder, environment)
+
+
+async def run_as_written(lines: str, folder: Path, environment: Mapping[str, str]) -> str:
+    """Run commands in a folder; return what they wrote.
 
     The programs of the checkout and of PostgreSQL are on the path.
     """
     path = f"{PROGRAMS}:{installed_programs()}:/usr/bin:/bin"
     finished: Finished = await run(
-        *("bash", "-e", "-c", f"cd {folder}\n{block(words)}"),
+        *("bash", "-e", "-c", f"cd {folder}\n{lines}"),
         home=folder,
         environment={**environment, "PATH": path},
     )

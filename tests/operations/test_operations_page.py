@@ -12,7 +12,7 @@ from service.application.recovery import (
     UNSETTLED_KEPT_SECONDS,
 )
 from service.settings import Settings
-from tests.operations.page import PAGE, run_block, section
+from tests.operations.page import BLOCKS, PAGE, block, run_block, section
 from tests.replicas.stage import Stage, connect
 from tests.service.conftest import environment_for
 from tests.service.step_messages import CALL, step
@@ -41,6 +41,13 @@ async def test_a_request_in_doubt_is_found_and_settled_as_it_is_written(
         repeated = await replica.client.create(acme, step(CALL), request_id=REQUEST_ID)
     assert "IN_DOUBT" in said
     assert [repeated.id] == await account.step_ids()
+
+
+def test_every_block_of_commands_is_run() -> None:
+    """By this test or by one beside it."""
+    sources = [path.read_text() for path in Path(__file__).parent.glob("*.py")]
+    run = {words for text in sources for words in re.findall(r'run_block\("([^"]+)"', text)}
+    assert {block(words) for words in run} == {*BLOCKS}
 
 
 def test_the_times_of_stopping_are_those_of_the_settings() -> None:
