@@ -14,6 +14,7 @@ from service.commands.output import (
     failed,
     print_line,
 )
+from service.settings import PORT_MAX
 from service.transport.health_check import HealthUnknown, TlsClient, health_of
 
 if TYPE_CHECKING:
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
 
 ADDRESS = "127.0.0.1:50051"
 SERVING = "SERVING"
-PORT_MAX = 65_535
 
 
 def add_parser(subparsers: "_SubParsersAction[argparse.ArgumentParser]") -> None:

@@ -1,12 +1,10 @@
 """The command line's `--version`: the number that pyproject.toml gave the installed package."""
 
 import argparse
-from importlib.metadata import version
 from typing import Any
 
 from service.commands.output import EXIT_DONE, print_line
-
-DISTRIBUTION = "sequence-step-service"
+from service.domain.distribution import installed_version
 
 
 class PrintVersion(argparse.Action):
@@ -17,5 +15,5 @@ class PrintVersion(argparse.Action):
 
     def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
         """Print it."""
-        print_line(version(DISTRIBUTION))
+        print_line(installed_version())
         parser.exit(EXIT_DONE)

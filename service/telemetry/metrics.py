@@ -7,7 +7,6 @@ or a vendor said, so the number of series is bounded.
 
 from collections.abc import Iterable
 from functools import cache
-from importlib.metadata import version
 from typing import Final
 
 from prometheus_client import (
@@ -19,6 +18,7 @@ from prometheus_client import (
     disable_created_metrics,
 )
 
+from service.domain.distribution import installed_version
 from service.domain.errors import Reason
 from service.domain.operation import OperationState
 from service.domain.warnings import ProblemType
@@ -45,7 +45,7 @@ END_STATES: Final = tuple(state for state in OperationState if state is not Oper
 _BUILD: Final = Gauge(
     "engagement_build_info", "Always 1; its label has the version.", ["version"], registry=REGISTRY
 )
-_BUILD.labels(version("sequence-step-service")).set(1)
+_BUILD.labels(installed_version()).set(1)
 
 RPCS_STARTED: Final = Counter(
     "grpc_server_call_started", "RPCs that began.", ["grpc_method"], registry=REGISTRY

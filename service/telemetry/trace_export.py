@@ -9,14 +9,13 @@ import asyncio
 import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from importlib.metadata import version
 from threading import Thread
 from typing import Final
 
 import structlog
 from opentelemetry.trace import TracerProvider
 
-DISTRIBUTION: Final = "sequence-step-service"
+from service.domain.distribution import DISTRIBUTION, installed_version
 
 LAST_SECONDS_MAX: Final = 3.0
 """For what is left at the end. The library gives a collector that does not answer 30 seconds, which
@@ -48,7 +47,7 @@ async def exported_traces() -> AsyncIterator[TracerProvider]:
         raise TracesUnusable(
             f"ENGAGEMENT_TRACES needs an extra: install {DISTRIBUTION}[otel] ({error})"
         ) from error
-    named = {"service.version": version(DISTRIBUTION)}
+    named = {"service.version": installed_version()}
     if not os.environ.get("OTEL_SERVICE_NAME"):
         named["service.name"] = DISTRIBUTION
     try:

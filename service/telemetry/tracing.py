@@ -13,6 +13,8 @@ from opentelemetry.propagators.textmap import Getter
 from opentelemetry.trace import Span, SpanKind, Status, StatusCode, Tracer, TracerProvider
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
+from service.domain.distribution import DISTRIBUTION
+
 NO_TRACES: Final[TracerProvider] = trace.NoOpTracerProvider()
 
 _Metadata: TypeAlias = Collection[tuple[str, str | bytes]]
@@ -39,7 +41,7 @@ _metadata_getter: Final = _MetadataGetter()
 
 def tracer_of(provider: TracerProvider) -> Tracer:
     """Return what this service makes its spans with."""
-    return provider.get_tracer("sequence-step-service")
+    return provider.get_tracer(DISTRIBUTION)
 
 
 def begin_rpc(tracer: Tracer, method: str, metadata: _Metadata) -> Span:
